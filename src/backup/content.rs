@@ -1,0 +1,159 @@
+//! Contents: a file is read once, cut, and its chunks stored as they come.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use super::walk::Sink;
+use crate::chunker::Chunker;
+use crate::error::{Error, Result};
+use crate::format::tree::{Content, INLINE_BYTES_MAX, Piece};
+use crate::keys::domain::ChunkKind;
+use crate::repo::session::Origin;
+use crate::source::{Extent, Extents, Stat};
+use crate::tree::build::ContentBuilder;
+
+/// Bytes read ahead of the chunker: no less than the largest chunk, and enough that a system call does not show.
+const READ_BYTES: usize = 4 << 20;
+
+/// Reads contents; its buffer is used again and again.
+pub(super) struct ContentReader {
+    chunker: Chunker,
+    buffer: Vec<u8>,
+}
+
+/// A content that was read.
+pub(super) struct ReadContent {
+    /// How many bytes, holes included.
+    pub size: u64,
+    /// Their chunks.
+    pub content: Content,
+}
+
+/// Why a content was not read.
+pub(super) enum ReadError {
+    /// The file cannot be read; others can.
+    File(io::Error),
+    /// The backup cannot go on.
+    Fatal(Error),
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl ContentReader {
+    pub(super) fn new(chunker: Chunker) -> Self {
+        let len = READ_BYTES.max(chunker.classes().max_chunk() as usize);
+        Self { chunker, buffer: vec![0; len] }
+    }
+
+    /// Reads a file of which `stat` was taken by its handle.
+    pub(super) fn read(
+        &mut self,
+        file: &File,
+        stat: &Stat,
+        sink: &mut Sink<'_, '_, '_>,
+    ) -> std::result::Result<ReadContent, ReadError> {
+        let origin = Origin::User(stat.uid);
+        let mut pieces = ContentBuilder::default();
+        let mut size = 0;
+        for extent in Extents::new(file, stat) {
+            match extent {
+                Extent::Hole { len, .. } => {
+                    pieces.push(Piece::Hole { len }, sink)?;
+                    size += len;
+                }
+                Extent::Data { offset, len } if offset == 0 && len == stat.size && len <= INLINE_BYTES_MAX as u64 => {
+                    let filled = self.fill(file, 0, 0, len).map_err(ReadError::File)?;
+                    let content = Content::Inline(self.buffer[..filled].to_vec());
+                    return Ok(ReadContent { size: filled as u64, content });
+                }
+                Extent::Data { offset, len } => {
+                    let read = self.read_extent(file, offset, len, origin, &mut pieces, sink)?;
+                    size += read;
+                    if read < len {
+                        break; // It was cut while it was read; the caller sees that by its times.
+                    }
+                }
+            }
+        }
+        Ok(ReadContent { size, content: pieces.finish(sink)? })
+    }
+
+    fn read_extent(
+        &mut self,
+        file: &File,
+        offset: u64,
+        len: u64,
+        origin: Origin,
+        pieces: &mut ContentBuilder,
+        sink: &mut Sink<'_, '_, '_>,
+    ) -> std::result::Result<u64, ReadError> {
+        let (mut held, mut taken, mut read) = (0, 0, 0);
+        loop {
+            sink.cx.cancel.check()?;
+            self.buffer.copy_within(taken..held, 0);
+            held -= taken;
+            taken = 0;
+            let fresh = self.fill(file, held, offset + read, len - read).map_err(ReadError::File)?;
+            held += fresh;
+            read += fresh as u64;
+            let end = fresh == 0 || read == len;
+            loop {
+                let at = offset + read - (held - taken) as u64;
+                let Some(cut) = self.chunker.cut(at, &self.buffer[taken..held], end) else { break };
+                let plain = &self.buffer[taken..taken + cut];
+                let id = sink.session.store(ChunkKind::Data, origin, plain, sink.cx)?;
+                sink.cx.progress.done(0, cut as u64);
+                pieces.push(Piece::Chunk { id, len: u32::try_from(cut).expect("chunks are short") }, sink)?;
+                taken += cut;
+            }
+            if end {
+                return Ok(read);
+            }
+        }
+    }
+
+    /// Reads on until the buffer is full, `left` bytes are read or the file ends.
+    fn fill(&mut self, file: &File, held: usize, offset: u64, left: u64) -> io::Result<usize> {
+        let space = self.buffer.len() - held;
+        let wanted = usize::try_from(left).map_or(space, |left| left.min(space));
+        let mut filled = 0;
+        while filled < wanted {
+            let free = &mut self.buffer[held + filled..held + wanted];
+            match file.read_at(free, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Stores bytes that are in memory, such as a large extended attribute.
+    pub(super) fn store_bytes(&self, bytes: &[u8], origin: Origin, sink: &mut Sink<'_, '_, '_>) -> Result<Vec<Piece>> {
+        let mut pieces = Vec::new();
+        let mut taken = 0;
+        while let Some(cut) = self.chunker.cut(taken as u64, &bytes[taken..], true) {
+            let id = sink.session.store(ChunkKind::Data, origin, &bytes[taken..taken + cut], sink.cx)?;
+            pieces.push(Piece::Chunk { id, len: u32::try_from(cut).expect("chunks are short") });
+            taken += cut;
+        }
+        Ok(pieces)
+    }
+}
+
+/// What of a file changes when somebody writes to it.
+fn version(stat: &Stat) -> impl PartialEq + use<> {
+    (stat.dev, stat.ino, stat.size, stat.mtime, stat.ctime)
+}
+
+/// Whether a file is the same as it was.
+pub(super) fn is_same_version(before: &Stat, file: &File) -> io::Result<bool> {
+    Ok(version(&Stat::of_handle(file.as_fd())?) == version(before))
+}

@@ -1,0 +1,74 @@
+//! Files with several names: read once, and their names noted.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::format::link::LinkGroup;
+use crate::format::name::TreePath;
+use crate::format::tree::NodeKind;
+use crate::source::Stat;
+
+/// An inode; the device number tells file systems of one run apart.
+type Inode = (u64, u64);
+
+/// The files with several names that a walk has met.
+#[derive(Default)]
+pub(super) struct HardLinks {
+    inodes: HashMap<Inode, Linked>,
+}
+
+struct Linked {
+    stat: Stat,
+    kind: NodeKind,
+    names: Vec<TreePath>,
+}
+
+impl HardLinks {
+    /// What an earlier name of the same file was stored as, if nothing has changed since.
+    pub(super) fn known(&mut self, stat: &Stat, path: &TreePath) -> Option<NodeKind> {
+        if stat.nlink < 2 {
+            return None;
+        }
+        let linked = self.inodes.get_mut(&(stat.dev, stat.ino))?;
+        let same = |of: &Stat| (of.size, of.mtime, of.ctime, of.kind);
+        if same(&linked.stat) != same(stat) {
+            return None;
+        }
+        linked.names.push(path.clone());
+        Some(linked.kind.clone())
+    }
+
+    /// Notes what a file with several names was stored as.
+    pub(super) fn learn(&mut self, stat: &Stat, path: &TreePath, kind: &NodeKind) {
+        if stat.nlink < 2 {
+            return;
+        }
+        let linked = Linked { stat: *stat, kind: kind.clone(), names: vec![path.clone()] };
+        match self.inodes.entry((stat.dev, stat.ino)) {
+            // It changed since its first name was read: the names seen before stay with what was read then.
+            Entry::Occupied(mut known) => {
+                let names = std::mem::take(&mut known.get_mut().names);
+                known.insert(linked);
+                known.get_mut().names.extend(names);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(linked);
+            }
+        }
+    }
+
+    /// Groups of two names or more, in order.
+    pub(super) fn groups(self) -> Vec<LinkGroup> {
+        let mut groups: Vec<LinkGroup> = self
+            .inodes
+            .into_values()
+            .filter(|linked| linked.names.len() > 1)
+            .map(|mut linked| {
+                linked.names.sort();
+                LinkGroup(linked.names)
+            })
+            .collect();
+        groups.sort_by(|a, b| a.0.cmp(&b.0));
+        groups
+    }
+}

@@ -1,0 +1,153 @@
+//! Backup: source tree -> chunks -> blocks -> packs -> index -> snapshot.
+
+use crate::error::{Error, Result};
+use crate::format::metadata::Timestamp;
+use crate::format::record::Extras;
+use crate::format::snapshot::{Body, Summary};
+use crate::id::{ChunkId, SnapshotId};
+use crate::keys::keyring::Rights;
+use crate::progress::Context;
+use crate::repo::Repository;
+use crate::repo::commit::{Announcement, Attempt};
+use crate::repo::session::{Relied, Session, Stored};
+
+mod content;
+mod links;
+pub mod sources;
+mod walk;
+
+pub use sources::Sources;
+use walk::{Walk, Walked};
+
+/// A prune that condemns something while a backup runs makes it look again; so many in a row are no accident.
+const ATTEMPTS_MAX: u32 = 100;
+
+/// What may be chosen for a backup.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Free words.
+    pub tags: Vec<String>,
+    /// What retention counts by.
+    pub label: Option<String>,
+    /// The machine that the snapshot shows, when it is not this one.
+    pub host: Option<String>,
+    /// When the backup was made, when it is not now.
+    pub time: Option<jiff::Timestamp>,
+    /// Folders that are never part of a backup: the repository, when it is local, and this program's own.
+    pub own_folders: Vec<std::path::PathBuf>,
+}
+
+/// What a backup did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The new snapshot.
+    pub snapshot: SnapshotId,
+    /// The folder that stands for `/`.
+    pub tree: ChunkId,
+    /// When it says it was made.
+    pub time: Timestamp,
+    /// Counts.
+    pub summary: Summary,
+    /// New chunks.
+    pub new_chunks: u64,
+    /// Sockets, which are never saved.
+    pub sockets: u64,
+    /// Folders of the repository and of this program that were left out.
+    pub own_folders: u64,
+    /// Items that were not read, or kept changing.
+    pub problems: u64,
+}
+
+/// Saves the sources as a new snapshot.
+///
+/// A problem with one item does not stop the backup: it is reported through `cx.progress`, counted in the report, and the
+/// snapshot is marked as partial.
+///
+/// # Errors
+/// [`Error::NothingSaved`] when no source could be read; [`Error::Interrupted`] after what was stored has been made known, so
+/// that the next run goes on from there.
+pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options, cx: &Context<'_>) -> Result<Report> {
+    repository.require(Rights::WRITE)?;
+    repository.introduce_self(cx)?;
+    repository.settle_dead_runs(cx)?;
+    let repository = &*repository;
+    let started = cx.clock.elapsed();
+    let time = options.time.unwrap_or_else(|| cx.clock.now()).into();
+    let announcement = Announcement { time, label: options.label.clone() };
+    let mut run = repository.state.begin_run()?;
+    let mut overtaken = Vec::new();
+    for _ in 0..ATTEMPTS_MAX {
+        let view = repository.look(cx)?; // W1: gc, then the index
+        let session = Session::start(repository, view, cx);
+        let (walked, stored, relied) = store_sources(session, sources, options, cx)?; // W2
+        let millis = u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX);
+        let summary = summarise(&walked, &stored, millis);
+        let body = body_of(repository, sources, options, &walked, summary);
+        match repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)? {
+            Attempt::Saved(snapshot) => {
+                run.finish();
+                return Ok(report(snapshot, time, summary, &walked, &stored));
+            }
+            Attempt::Overtaken(id) => overtaken.push(id),
+        }
+    }
+    Err(Error::Overtaken(ATTEMPTS_MAX))
+}
+
+/// Walks the sources and makes all that is new durable and known, also when the walk is interrupted.
+fn store_sources<'r>(
+    mut session: Session<'r>,
+    sources: &Sources,
+    options: &Options,
+    cx: &Context<'_>,
+) -> Result<(Walked, Stored, Relied)> {
+    let walked = Walk::new(&mut session, options, cx).and_then(|walk| walk.store(sources));
+    match walked {
+        Ok(walked) => {
+            session.flush(cx)?; // Chunks are durable before the index names them, and indexed before a snapshot needs them.
+            let stored = session.stored();
+            Ok((walked, stored, session.finish(cx)?))
+        }
+        Err(Error::Interrupted) => {
+            session.flush(cx)?;
+            Err(Error::Interrupted)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn summarise(walked: &Walked, stored: &Stored, millis: u64) -> Summary {
+    Summary { new_bytes: stored.new_bytes, stored_bytes: stored.stored_bytes, millis, ..walked.summary }
+}
+
+fn body_of(repository: &Repository, sources: &Sources, options: &Options, walked: &Walked, summary: Summary) -> Body {
+    let mut tags = options.tags.clone();
+    tags.sort();
+    tags.dedup();
+    Body {
+        root: walked.root,
+        links: walked.links,
+        births: walked.births,
+        hosts: vec![options.host.clone().unwrap_or_else(|| repository.identity.host.clone())],
+        user: repository.identity.user.clone(),
+        paths: sources.paths().to_vec(),
+        tags,
+        partial: walked.problems > 0,
+        program_version: crate::program_version(),
+        summary,
+        extras: Extras::default(),
+    }
+}
+
+fn report(snapshot: SnapshotId, time: Timestamp, summary: Summary, walked: &Walked, stored: &Stored) -> Report {
+    Report {
+        snapshot,
+        tree: walked.root,
+        time,
+        summary,
+        new_chunks: stored.new_chunks,
+        sockets: walked.sockets,
+        own_folders: walked.own_folders,
+        problems: walked.problems,
+    }
+}

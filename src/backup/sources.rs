@@ -1,0 +1,112 @@
+//! [`Sources`]: what a user named, as one tree rooted at `/`.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::format::name::{Name, TreePath};
+
+/// The paths to back up, absolute, sorted, none below another.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    paths: Vec<Vec<u8>>,
+    root: Plan,
+}
+
+/// One folder on the way to the sources, or a source.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Whether all below belongs to the backup.
+    pub is_source: bool,
+    /// Otherwise, which entries lead to sources.
+    pub children: BTreeMap<Name, Plan>,
+}
+
+impl Sources {
+    /// Makes paths absolute, but not through symlinks: what a user calls `/home/me` stays that, wherever it lies.
+    ///
+    /// # Errors
+    /// A path that is empty or whose components are no names; a `..` that leads nowhere.
+    pub fn new(paths: &[PathBuf]) -> Result<Self> {
+        let mut sources = Self::default();
+        for path in paths {
+            sources.root.add(&absolute(path)?);
+        }
+        sources.root.collect(&mut TreePath::root(), &mut sources.paths);
+        Ok(sources)
+    }
+
+    /// The sources, absolute, in any bytes.
+    pub fn paths(&self) -> &[Vec<u8>] {
+        &self.paths
+    }
+
+    /// The tree that leads to them.
+    pub fn plan(&self) -> &Plan {
+        &self.root
+    }
+}
+
+impl Plan {
+    fn add(&mut self, path: &TreePath) {
+        let mut plan = self;
+        for name in path.components() {
+            if plan.is_source {
+                return;
+            }
+            plan = plan.children.entry(name).or_default();
+        }
+        *plan = Self { is_source: true, children: BTreeMap::new() };
+    }
+
+    fn collect(&self, path: &mut TreePath, paths: &mut Vec<Vec<u8>>) {
+        if self.is_source {
+            paths.push(path.absolute());
+        }
+        for (name, child) in &self.children {
+            path.push(name);
+            child.collect(path, paths);
+            path.pop();
+        }
+    }
+}
+
+/// The path from `/`. A `..` is resolved as the system would; all else stays as it was written.
+pub fn absolute(path: &Path) -> Result<TreePath> {
+    let io_error = |source| Error::Io { action: "find", path: path.to_path_buf(), source };
+    let mut whole = std::path::absolute(path).map_err(io_error)?;
+    if let Some(after) = whole.components().collect::<Vec<_>>().iter().rposition(|part| *part == Component::ParentDir) {
+        let upward: PathBuf = whole.components().take(after + 1).collect();
+        let rest: PathBuf = whole.components().skip(after + 1).collect();
+        whole = upward.canonicalize().map_err(io_error)?.join(rest);
+    }
+    TreePath::from_typed(whole.as_os_str().as_bytes())
+        .map_err(|source| Error::BadSource { path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(of: &[&str]) -> Vec<String> {
+        let paths: Vec<PathBuf> = of.iter().map(PathBuf::from).collect();
+        let sources = Sources::new(&paths).unwrap();
+        sources.paths().iter().map(|path| String::from_utf8(path.clone()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_source_below_another_is_part_of_it() {
+        assert_eq!(paths(&["/home/me/docs", "/home/me", "/etc"]), ["/etc", "/home/me"]);
+        assert_eq!(paths(&["/home/me", "/home/me/docs"]), ["/home/me"]);
+        assert_eq!(paths(&["/", "/etc"]), ["/"]);
+    }
+
+    #[test]
+    fn a_path_is_made_absolute_as_the_system_would() {
+        assert_eq!(paths(&["/usr/./share//"]), ["/usr/share"]);
+        assert_eq!(paths(&["/usr/share/../lib"]), ["/usr/lib"]);
+        let here = std::env::current_dir().unwrap().join("src");
+        assert_eq!(paths(&["src"]), [here.to_str().unwrap()]);
+    }
+}

@@ -1,0 +1,93 @@
+//! `caddis backup`
+
+use serde_json::json;
+
+use super::args::{BackupArgs, Global, Kdf};
+use super::bars::Console;
+use super::{Outcome, init, open, print_line, render};
+use crate::backup::{self, Options, Report, Sources};
+use crate::error::{Error, Result};
+use crate::progress::Context;
+use crate::repo::snapshots::parse_time;
+use crate::repo::{InitOptions, own_folders};
+
+pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
+    let sources = Sources::new(&args.paths)?;
+    let time = args.time.as_deref().map(parse_time).transpose()?;
+    let mut repository = match open::open(global, cx) {
+        Err(Error::NoRepository { .. }) if args.init => {
+            let kdf = Kdf { kdf_memory: bytesize::ByteSize::mib(64) };
+            init::make(global, &kdf, &InitOptions::default(), cx)?;
+            open::open(global, cx)?
+        }
+        opened => opened?,
+    };
+    let places = open::places(global)?;
+    let mut own: Vec<_> = own_folders(&places).iter().map(|folder| folder.to_path_buf()).collect();
+    own.push(open::repository_path(global)?);
+    let options = Options {
+        tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
+        label: args.label.clone(),
+        host: args.host.clone(),
+        time,
+        own_folders: own,
+    };
+    let report = backup::backup(&mut repository, &sources, &options, cx)?;
+    console.finish();
+    print_report(global, &report)?;
+    Ok(if report.problems > 0 { Outcome::SourceIncomplete } else { Outcome::Done })
+}
+
+fn print_report(global: &Global, report: &Report) -> Result<()> {
+    let summary = &report.summary;
+    if global.json {
+        let document = json!({
+            "message_type": "summary",
+            "snapshot_id": report.snapshot.to_string(),
+            "tree": report.tree.to_string(),
+            "time": render::rfc3339(report.time),
+            "total_files_processed": summary.files,
+            "total_dirs_processed": summary.folders,
+            "total_others_processed": summary.others,
+            "total_bytes_processed": summary.bytes,
+            "total_duration": render::seconds(summary.millis),
+            "data_added": summary.new_bytes,
+            "data_added_packed": summary.stored_bytes,
+            "data_blobs": report.new_chunks,
+            "sockets_skipped": report.sockets,
+            "own_folders_skipped": report.own_folders,
+            "num_errors": report.problems,
+        });
+        return print_line(&document.to_string());
+    }
+    let problems = match report.problems {
+        0 => String::new(),
+        1 => ", 1 problem".to_owned(),
+        count => format!(", {count} problems"),
+    };
+    super::report(
+        global,
+        &format!(
+            "saved snapshot {}: {} files, {}; new {}, stored {}{problems}",
+            report.snapshot.short(),
+            summary.files,
+            render::size(summary.bytes),
+            render::size(summary.new_bytes),
+            render::size(summary.stored_bytes),
+        ),
+    )?;
+    if global.verbose > 0 {
+        super::report(
+            global,
+            &format!(
+                "{} folders, {} others, {} sockets and {} own folders left out, {:.1} s",
+                summary.folders,
+                summary.others,
+                report.sockets,
+                report.own_folders,
+                render::seconds(summary.millis),
+            ),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! [`Console`]: what an operation does, shown on a terminal; problems as they come, always.
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::args::Global;
+use super::render::{printable, size};
+use crate::progress::{Problem, Progress};
+
+/// Redrawn so often: smooth for the eye, nothing for the processor.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows progress on standard error, when that is a terminal and nobody asked for quiet or JSON.
+pub(super) struct Console {
+    bar: Option<ProgressBar>,
+    json: bool,
+    items: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Console {
+    pub(super) fn new(global: &Global) -> Self {
+        let shows = !global.quiet && !global.json && io::stderr().is_terminal();
+        let bar = shows.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {prefix}  {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        Self { bar, json: global.json, items: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Takes the bar away, so that a report can be printed.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Progress for Console {
+    fn current(&self, path: &[u8]) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("/{}", printable(path)));
+        }
+    }
+
+    fn done(&self, items: u64, bytes: u64) {
+        let items = self.items.fetch_add(items, Ordering::Relaxed) + items;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!("{items} items, {}", size(bytes)));
+        }
+    }
+
+    fn problem(&self, problem: &Problem) {
+        if self.json {
+            let mut message = serde_json::Map::new();
+            message.insert("message_type".to_owned(), json!("error"));
+            message.insert("item".to_owned(), json!(String::from_utf8_lossy(&problem.item)));
+            if std::str::from_utf8(&problem.item).is_err() {
+                message.insert("item_b64".to_owned(), json!(data_encoding::BASE64.encode(&problem.item)));
+            }
+            message.insert("error".to_owned(), json!({ "message": problem.what }));
+            self.say(&serde_json::Value::Object(message).to_string());
+        } else {
+            self.say(&format!("caddis: {}: {}", printable(&problem.item), printable(problem.what.as_bytes())));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        if !self.json {
+            self.say(&format!("caddis: {}", printable(text.as_bytes())));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `caddis init`
+
+use super::args::{Global, InitArgs, Kdf};
+use super::{Outcome, open, print_line, report};
+use crate::error::{Error, Result};
+use crate::id::RepositoryId;
+use crate::progress::Context;
+use crate::repo::{InitOptions, Repository};
+
+pub(super) fn run(global: &Global, args: &InitArgs, cx: &Context<'_>) -> Result<Outcome> {
+    let pack_bytes = u32::try_from(args.pack_size.as_u64())
+        .map_err(|_| Error::Usage(format!("a pack size of {} is out of range", args.pack_size)))?;
+    let (id, location) = make(global, &args.kdf, &InitOptions { pack_bytes }, cx)?;
+    if global.json {
+        let document = serde_json::json!({
+            "message_type": "initialized",
+            "id": id.to_string(),
+            "repository": location,
+        });
+        print_line(&document.to_string())?;
+    } else {
+        report(global, &format!("made repository {} at {location}", id.short()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Makes the repository that the global options name. The key comes first: whoever breaks off at the prompt leaves nothing.
+pub(super) fn make(
+    global: &Global,
+    kdf: &Kdf,
+    options: &InitOptions,
+    cx: &Context<'_>,
+) -> Result<(RepositoryId, String)> {
+    let path = open::repository_path(global)?;
+    let places = open::places(global)?;
+    if open::open_store(&path).is_ok() {
+        return Err(Error::RepositoryExists { location: path.display().to_string() });
+    }
+    let key = open::first_key(global, kdf)?;
+    let store = open::create_store(&path)?;
+    let location = store.path().display().to_string();
+    let id = Repository::init(store, &key, options, &places, &open::identity(), cx)?;
+    Ok((id, location))
+}

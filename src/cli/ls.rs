@@ -1,0 +1,36 @@
+//! `caddis ls`
+
+use std::io::{self, BufWriter, Write};
+
+use super::args::{Global, LsArgs};
+use super::render::{entry_json, entry_line, path as render_path, snapshot_json};
+use super::{Outcome, open, restore};
+use crate::error::{Error, Result};
+use crate::listing::{self, Entry};
+use crate::progress::Context;
+use crate::repo::fetch::Reader;
+
+pub(super) fn run(global: &Global, args: &LsArgs, cx: &Context<'_>) -> Result<Outcome> {
+    let repository = open::open(global, cx)?;
+    let (wanted, path) = restore::split(&args.snapshot)?;
+    let snapshot = repository.find_snapshot(wanted, &restore::filter(&args.filter)?, cx)?;
+    let reader = Reader::open(&repository, cx)?;
+    let write_error = |source| Error::Io { action: "write to", path: "standard output".into(), source };
+    let mut out = BufWriter::new(io::stdout().lock());
+    if global.json {
+        let mut head = snapshot_json(&snapshot);
+        head["message_type"] = serde_json::json!("snapshot");
+        writeln!(out, "{head}").map_err(write_error)?;
+    }
+    let mut print = |entry: Entry| {
+        let line = match (global.json, args.long) {
+            (true, _) => entry_json(&entry).to_string(),
+            (false, true) => entry_line(&entry),
+            (false, false) => render_path(&entry.path),
+        };
+        writeln!(out, "{line}").map_err(write_error)
+    };
+    listing::list(&reader, &snapshot, &path, args.recursive, cx, &mut print)?;
+    out.flush().map_err(write_error)?;
+    Ok(Outcome::Done)
+}

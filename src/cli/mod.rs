@@ -1,0 +1,138 @@
+//! The command line: arguments to options, one library call, render the report, exit code. Only this module prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
+
+pub mod args;
+mod backup;
+mod bars;
+mod cat;
+mod check;
+mod init;
+mod key;
+mod ls;
+mod open;
+mod render;
+mod restore;
+mod snapshots;
+
+use args::{Cli, Command, Global};
+use bars::Console;
+
+use crate::env::SystemClock;
+use crate::error::{Error, Result, with_causes};
+use crate::progress::{Cancel, Context};
+
+/// How a command ended that was not stopped by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All was done.
+    Done,
+    /// Some items of the source were not read.
+    SourceIncomplete,
+    /// Check found damage.
+    Damage,
+    /// Items were left out of a restore.
+    RestoreIncomplete,
+}
+
+impl Outcome {
+    const fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::SourceIncomplete => 3,
+            Self::Damage => 4,
+            Self::RestoreIncomplete => 7,
+        }
+    }
+}
+
+/// Runs the program and answers its exit code; the table stands in caddis(1).
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let cancel = Cancel::new();
+    let outcome = watch_signals(&cancel).and_then(|()| dispatch(&cli, &cancel));
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Err(error) => {
+            print_error(&error, &cli.global);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The first SIGINT or SIGTERM asks for an orderly end, a second one ends at once. A closed pipe ends as everywhere.
+fn watch_signals(cancel: &Cancel) -> Result<()> {
+    let registered = [SIGINT, SIGTERM].into_iter().try_for_each(|signal| {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, cancel.flag())?;
+        signal_hook::flag::register(signal, cancel.flag()).map(drop)
+    });
+    registered.map_err(|source| Error::Io { action: "watch for signals of", path: "this process".into(), source })
+}
+
+fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
+    let clock = SystemClock::new();
+    let console = Console::new(&cli.global);
+    let cx = Context { clock: &clock, progress: &console, cancel };
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => init::run(global, args, &cx),
+        Command::Backup(args) => backup::run(global, args, &console, &cx),
+        Command::Restore(args) => restore::run(global, args, &console, &cx),
+        Command::Snapshots(args) => snapshots::run(global, args, &cx),
+        Command::Ls(args) => ls::run(global, args, &cx),
+        Command::Cat(args) => cat::run(global, args, &cx),
+        Command::Check(args) => check::run(global, args, &console, &cx),
+        Command::Key(command) => key::run(global, command, &cx),
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "caddis", &mut io::stdout());
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// One line that says what, where and why; the next one says what to do.
+fn print_error(error: &Error, global: &Global) {
+    if is_closed_pipe(error) {
+        let _ = signal_hook::low_level::emulate_default_handler(SIGPIPE);
+    }
+    let message = with_causes(error);
+    if global.json {
+        let document = serde_json::json!({
+            "message_type": "exit_error",
+            "code": error.exit_code(),
+            "message": message,
+            "hint": error.hint(),
+        });
+        eprintln!("{document}");
+        return;
+    }
+    eprintln!("caddis: {}", render::printable(message.as_bytes()));
+    if let Some(hint) = error.hint() {
+        eprintln!("caddis: {}", render::printable(hint.as_bytes()));
+    }
+}
+
+fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints what a command did: on a terminal, or when more was asked for. Cron hears of success only then.
+fn report(global: &Global, line: &str) -> Result<()> {
+    let is_wanted = global.verbose > 0 || io::stdout().is_terminal();
+    if global.quiet || !is_wanted { Ok(()) } else { print_line(line) }
+}
+
+/// Prints a line to standard output; a closed pipe is an error like any other there.
+fn print_line(line: &str) -> Result<()> {
+    use std::io::Write;
+    writeln!(io::stdout().lock(), "{line}").map_err(|source| Error::Io {
+        action: "write to",
+        path: "standard output".into(),
+        source,
+    })
+}

@@ -1,0 +1,258 @@
+//! From arguments and environment to an open repository.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::args::{Global, Kdf, NewKeyArgs};
+use crate::env::random_bytes;
+use crate::error::{Error, Result};
+use crate::keys::kdf::Argon2Cost;
+use crate::progress::Context;
+use crate::repo::access::{KeySource, NewKey};
+use crate::repo::state::{make_folder, publish_secret, read_secret};
+use crate::repo::{Found, Identity, Places, Repository};
+use crate::store::local::{LocalStore, OpenError};
+
+/// The longest passphrase that is read from a file or a command, in bytes.
+const PASSPHRASE_BYTES_MAX: u64 = 64 << 10;
+
+/// The folder of the repository.
+pub(super) fn repository_path(global: &Global) -> Result<PathBuf> {
+    let named =
+        global.repo.clone().map(OsString::from).or_else(|| env::var_os("CADDIS_REPO")).filter(|s| !s.is_empty());
+    let Some(named) = named else { return Ok(base_folder("XDG_DATA_HOME", ".local/share")?.join("caddis/repo")) };
+    if let Some(path) = named.as_bytes().strip_prefix(b"file://") {
+        return Ok(PathBuf::from(OsString::from_vec(path.to_vec())));
+    }
+    let text = named.to_string_lossy();
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(Error::Usage(format!("repositories at `{scheme}://` are not known to this version of caddis")));
+    }
+    Ok(PathBuf::from(named))
+}
+
+/// State and cache of this user.
+pub(super) fn places(global: &Global) -> Result<Places> {
+    let state = base_folder("XDG_STATE_HOME", ".local/state")?.join("caddis");
+    let cache = match &global.cache_dir {
+        Some(folder) => folder.clone(),
+        None => base_folder("XDG_CACHE_HOME", ".cache")?.join("caddis"),
+    };
+    Ok(Places { state, cache })
+}
+
+/// A folder of the XDG base directory specification; relative values are ignored, as it says. Cron may set no HOME: then the
+/// user database knows.
+fn base_folder(variable: &str, below_home: &str) -> Result<PathBuf> {
+    use uzers::os::unix::UserExt;
+    let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
+    if let Some(folder) = env::var_os(variable).and_then(absolute) {
+        return Ok(folder);
+    }
+    let home = env::var_os("HOME")
+        .and_then(absolute)
+        .or_else(|| uzers::get_user_by_uid(uzers::get_effective_uid()).map(|user| user.home_dir().to_path_buf()));
+    home.map(|home| home.join(below_home))
+        .ok_or_else(|| Error::Usage(format!("neither {variable} nor HOME is set: say where with options")))
+}
+
+/// This machine and user.
+pub(super) fn identity() -> Identity {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let uid = uzers::get_effective_uid();
+    let user = uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
+    Identity { host, user: user.unwrap_or_else(|| uid.to_string()) }
+}
+
+/// The store in the folder, and leftovers of dead processes removed from it.
+pub(super) fn open_store(path: &Path) -> Result<Arc<LocalStore>> {
+    let store = LocalStore::open(path).map_err(|source| Error::at_place(path.display().to_string(), source))?;
+    // What cannot be removed only wastes space.
+    let _ = store.sweep_temporaries();
+    Ok(Arc::new(store))
+}
+
+/// Opens the repository that is named, with the key that is named.
+pub(super) fn open(global: &Global, cx: &Context<'_>) -> Result<Repository> {
+    open_with_key(global, cx).map(|(repository, _)| repository)
+}
+
+/// Like [`open`], and answers what opened it.
+pub(super) fn open_with_key(global: &Global, cx: &Context<'_>) -> Result<(Repository, KeySource)> {
+    let path = repository_path(global)?;
+    let places = places(global)?;
+    let found = match open_store(&path) {
+        // A place that is known and empty now is rather a disk that is not mounted than a new beginning.
+        Err(error @ Error::NoRepository { .. }) => return Err(known_or(error, &path, &places)?),
+        store => Found::look(store?, &places)?,
+    };
+    let key = key_source(global)?;
+    Ok((found.unlock(&key, &identity(), cx)?, key))
+}
+
+/// The error that says more, when this machine has seen a repository at `path` before.
+pub(super) fn known_or(error: Error, path: &Path, places: &Places) -> Result<Error> {
+    let location = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+    let pins = crate::repo::state::Pins::new(&places.state);
+    Ok(if pins.get(&location)?.is_some() { Error::RepositoryGone { location } } else { error })
+}
+
+/// Makes the folder of a new repository.
+pub(super) fn create_store(path: &Path) -> Result<Arc<LocalStore>> {
+    match LocalStore::create(path) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source @ OpenError::NotEmpty { .. }) => Err(Error::Place { location: path.display().to_string(), source }),
+        Err(source) => Err(Error::at_place(path.display().to_string(), source)),
+    }
+}
+
+/// What opens the repository: key file, command, file, environment, or a question on the terminal.
+fn key_source(global: &Global) -> Result<KeySource> {
+    if let Some(path) = &global.key_file {
+        return read_key_file(path);
+    }
+    match given_passphrase(global)? {
+        Some(passphrase) => Ok(KeySource::Passphrase(passphrase)),
+        None => Ok(KeySource::Passphrase(ask("passphrase: ")?)),
+    }
+}
+
+/// The key for the first slot of a new repository; a key file is made when it is absent, a passphrase asked for twice.
+pub(super) fn first_key(global: &Global, kdf: &Kdf) -> Result<NewKey> {
+    let source = match &global.key_file {
+        Some(path) => make_key_file(path)?,
+        None => KeySource::Passphrase(match given_passphrase(global)? {
+            Some(passphrase) => passphrase,
+            None => ask_twice()?,
+        }),
+    };
+    Ok(NewKey { source, cost: cost(kdf)?, label: "first".to_owned() })
+}
+
+/// The key for a further slot.
+pub(super) fn further_key(args: &NewKeyArgs) -> Result<NewKey> {
+    let source = if let Some(path) = &args.new_key_file {
+        make_key_file(path)?
+    } else if let Some(command) = &args.new_password_command {
+        KeySource::Passphrase(passphrase_from_command(command)?)
+    } else if let Some(path) = &args.new_password_file {
+        KeySource::Passphrase(passphrase_from_file(path)?)
+    } else {
+        KeySource::Passphrase(match passphrase_from_environment("CADDIS_NEW_PASSWORD")? {
+            Some(passphrase) => passphrase,
+            None => ask_twice()?,
+        })
+    };
+    Ok(NewKey { source, cost: cost(&args.kdf)?, label: args.name.clone() })
+}
+
+fn cost(kdf: &Kdf) -> Result<Argon2Cost> {
+    let memory_kib = u32::try_from(kdf.kdf_memory.as_u64() / 1024).map_err(|_| {
+        Error::Usage(format!("{} is more memory than a passphrase can be made to cost", kdf.kdf_memory))
+    })?;
+    let cost = Argon2Cost { memory_kib, ..Argon2Cost::default() };
+    cost.check()?;
+    Ok(cost)
+}
+
+fn read_key_file(path: &Path) -> Result<KeySource> {
+    let absent = || Error::Io { action: "read", path: path.to_path_buf(), source: io::ErrorKind::NotFound.into() };
+    read_secret(path)?.map(KeySource::KeyFile).ok_or_else(absent)
+}
+
+fn make_key_file(path: &Path) -> Result<KeySource> {
+    if read_secret(path)?.is_none() {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            make_folder(folder)?;
+        }
+        publish_secret(path, &Zeroizing::new(random_bytes()?))?;
+    }
+    read_key_file(path)
+}
+
+fn given_passphrase(global: &Global) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    if let Some(command) = &global.password_command {
+        return passphrase_from_command(command).map(Some);
+    }
+    if let Some(path) = &global.password_file {
+        return passphrase_from_file(path).map(Some);
+    }
+    passphrase_from_environment("CADDIS_PASSWORD")
+}
+
+fn passphrase_from_environment(variable: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    match env::var_os(variable) {
+        Some(value) => not_empty(Zeroizing::new(value.into_vec()), variable).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn passphrase_from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let io_error = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
+    let file = std::fs::File::open(path).map_err(io_error)?;
+    let mut passphrase = Zeroizing::new(Vec::new());
+    file.take(PASSPHRASE_BYTES_MAX).read_to_end(&mut passphrase).map_err(io_error)?;
+    not_empty(without_line_end(passphrase), &path.display().to_string())
+}
+
+fn passphrase_from_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |why: String| Error::Usage(format!("the password command failed: {why}"));
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let mut passphrase = Zeroizing::new(Vec::new());
+    if let Some(out) = child.stdout.take() {
+        out.take(PASSPHRASE_BYTES_MAX).read_to_end(&mut passphrase).map_err(|error| failed(error.to_string()))?;
+    }
+    let status = child.wait().map_err(|error| failed(error.to_string()))?;
+    if !status.success() {
+        return Err(failed(status.to_string()));
+    }
+    not_empty(without_line_end(passphrase), "the password command")
+}
+
+fn without_line_end(mut passphrase: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    if passphrase.last() == Some(&b'\n') {
+        passphrase.pop();
+        if passphrase.last() == Some(&b'\r') {
+            passphrase.pop();
+        }
+    }
+    passphrase
+}
+
+fn not_empty(passphrase: Zeroizing<Vec<u8>>, source: &str) -> Result<Zeroizing<Vec<u8>>> {
+    if passphrase.is_empty() {
+        Err(Error::Usage(format!("the passphrase from {source} is empty")))
+    } else {
+        Ok(passphrase)
+    }
+}
+
+fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
+    if !io::stdin().is_terminal() {
+        let ways = "--password-file, --password-command, --key-file or CADDIS_PASSWORD";
+        return Err(Error::Usage(format!("no passphrase was given, and there is no terminal to ask on: use {ways}")));
+    }
+    let answer = rpassword::prompt_password(prompt).map_err(|source| Error::Io {
+        action: "read the passphrase from",
+        path: "/dev/tty".into(),
+        source,
+    })?;
+    not_empty(Zeroizing::new(answer.into_bytes()), "the terminal")
+}
+
+fn ask_twice() -> Result<Zeroizing<Vec<u8>>> {
+    let first = ask("new passphrase: ")?;
+    if *ask("once more: ")? == *first { Ok(first) } else { Err(Error::Usage("the two passphrases differ".to_owned())) }
+}

@@ -1,0 +1,93 @@
+//! `caddis restore`
+
+use serde_json::json;
+
+use super::args::{FilterArgs, Global, RestoreArgs};
+use super::bars::Console;
+use super::{Outcome, open, print_line, render};
+use crate::backup::sources::absolute;
+use crate::error::{Error, Result};
+use crate::format::name::TreePath;
+use crate::progress::Context;
+use crate::repo::fetch::Reader;
+use crate::repo::snapshots::Filter;
+use crate::restore::{self, Options, Report};
+
+pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
+    let repository = open::open(global, cx)?;
+    let (wanted, path) = split(&args.snapshot)?;
+    let snapshot = repository.find_snapshot(wanted, &filter(&args.filter)?, cx)?;
+    let reader = Reader::open(&repository, cx)?;
+    let options = Options { owners: !args.no_owner && uzers::get_effective_uid() == 0 };
+    let report = restore::restore(&reader, &snapshot, &path, &args.target, &options, cx)?;
+    console.finish();
+    print_report(global, args, &report)?;
+    Ok(if report.problems > 0 { Outcome::RestoreIncomplete } else { Outcome::Done })
+}
+
+/// Splits `SNAPSHOT[:PATH]`. A time has colons of its own; a path begins with `/`, or ends what has no time.
+pub(super) fn split(argument: &str) -> Result<(&str, TreePath)> {
+    let at = match argument.starts_with('@') {
+        true => argument.find(":/"),
+        false => argument.find(':'),
+    };
+    let (snapshot, path) = match at {
+        Some(at) => (&argument[..at], &argument[at + 1..]),
+        None => (argument, ""),
+    };
+    let path = TreePath::from_typed(path.as_bytes())
+        .map_err(|error| Error::Usage(format!("`{path}` is no path of a snapshot: {error}")))?;
+    Ok((snapshot, path))
+}
+
+pub(super) fn filter(args: &FilterArgs) -> Result<Filter> {
+    let paths = args.path.iter().map(|path| absolute(path).map(|path| path.absolute())).collect::<Result<_>>()?;
+    Ok(Filter { hosts: args.host.clone(), tags: args.tag.clone(), paths, labels: args.label.clone() })
+}
+
+fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<()> {
+    if global.json {
+        let document = json!({
+            "message_type": "summary",
+            "files_restored": report.files,
+            "dirs_restored": report.folders,
+            "others_restored": report.others,
+            "bytes_restored": report.bytes,
+            "num_errors": report.problems,
+        });
+        return print_line(&document.to_string());
+    }
+    let problems = match report.problems {
+        0 => String::new(),
+        1 => ", 1 problem".to_owned(),
+        count => format!(", {count} problems"),
+    };
+    super::report(
+        global,
+        &format!(
+            "restored {} files, {} folders, {} to {}{problems}",
+            report.files,
+            report.folders,
+            render::size(report.bytes),
+            args.target.display(),
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_follows_the_first_colon_but_not_one_of_a_time() {
+        let split = |text| {
+            let (snapshot, path) = split(text).unwrap();
+            (snapshot, String::from_utf8(path.absolute()).unwrap())
+        };
+        assert_eq!(split("latest"), ("latest", "/".to_owned()));
+        assert_eq!(split("latest:/home/me"), ("latest", "/home/me".to_owned()));
+        assert_eq!(split("ab12:home/a:b"), ("ab12", "/home/a:b".to_owned()));
+        assert_eq!(split("@2026-11-01 03:00:/etc"), ("@2026-11-01 03:00", "/etc".to_owned()));
+        assert_eq!(split("@2026-11-01T03:00:00Z"), ("@2026-11-01T03:00:00Z", "/".to_owned()));
+    }
+}

@@ -1,0 +1,381 @@
+//! [`Error`]: what can go wrong, with the object, the cause, what to do next, and the exit code.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::env::NoRandomness;
+use crate::format::name::NameError;
+use crate::format::{EncodeError, ObjectError};
+use crate::id::{ChunkId, PackId, RepositoryId, SnapshotId};
+use crate::index::IndexError;
+use crate::keys::kdf::KdfError;
+use crate::keys::keyring::Rights;
+use crate::store::local::OpenError;
+use crate::store::{ObjectKind, ObjectName, StoreError};
+
+/// Result of the library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no repository where one is looked for.
+    #[error("no repository at {location}")]
+    NoRepository {
+        /// Where.
+        location: String,
+        /// What is there instead.
+        source: OpenError,
+    },
+    /// The place of a repository cannot be used.
+    #[error("cannot open {location}")]
+    Place {
+        /// Where.
+        location: String,
+        /// Why not.
+        source: OpenError,
+    },
+    /// There is a repository already where one should be made.
+    #[error("there is a repository already at {location}")]
+    RepositoryExists {
+        /// Where.
+        location: String,
+    },
+    /// This machine knows of a repository at a place where there is none now.
+    #[error("this machine has used a repository at {location}, and none is there now")]
+    RepositoryGone {
+        /// Where.
+        location: String,
+    },
+    /// Another repository than this machine knows stands at a place.
+    #[error("the repository at {location} is not the one this machine knows: id {found}, not {pinned}")]
+    RepositoryChanged {
+        /// Where.
+        location: String,
+        /// The id at first contact.
+        pinned: RepositoryId,
+        /// The id now.
+        found: RepositoryId,
+    },
+    /// No slot opens with what was given.
+    #[error("no key slot of {location} opens with this {what}")]
+    WrongKey {
+        /// Where.
+        location: String,
+        /// Passphrase or key file.
+        what: &'static str,
+    },
+    /// A slot opened, but the charter holds no bundle for it.
+    #[error("key slot {slot} opens, but {location} holds no bundle for it")]
+    NoBundle {
+        /// Where.
+        location: String,
+        /// Which slot.
+        slot: String,
+    },
+    /// The key at hand does not permit what was asked.
+    #[error("this key may not {right}")]
+    NotPermitted {
+        /// The right that is missing.
+        right: Rights,
+    },
+    /// The last slot would be removed, and nobody could open the repository again.
+    #[error("key slot {slot} is the only one left")]
+    LastSlot {
+        /// Which.
+        slot: String,
+    },
+    /// No slot has this id, or several have.
+    #[error("{found} key slots have an id that begins with `{wanted}`")]
+    NoSuchSlot {
+        /// What was asked for.
+        wanted: String,
+        /// How many fit.
+        found: usize,
+    },
+    /// More slots than the format allows.
+    #[error("{location} holds {found} key slots; at most {limit} are allowed")]
+    TooManySlots {
+        /// Where.
+        location: String,
+        /// How many there are, or would be.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A passphrase or its cost cannot be used.
+    #[error("cannot derive a key from the passphrase")]
+    Kdf(#[from] KdfError),
+    /// A store did not do what it was asked.
+    #[error("cannot {action} {object} at {location}")]
+    Store {
+        /// Put, get, delete.
+        action: &'static str,
+        /// Which object.
+        object: ObjectName,
+        /// Where.
+        location: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// A listing failed; there is no such thing as half a listing.
+    #[error("cannot list {}/ at {location}", .kind.folder())]
+    List {
+        /// What was listed.
+        kind: ObjectKind,
+        /// Where.
+        location: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// An object's bytes are not what its name says.
+    #[error("{object} is damaged: its bytes do not have the hash that is its name")]
+    WrongHash {
+        /// Which object.
+        object: ObjectName,
+    },
+    /// An object cannot be understood or trusted.
+    #[error("{object} cannot be used")]
+    Object {
+        /// Which object.
+        object: ObjectName,
+        /// Why.
+        source: ObjectError,
+    },
+    /// An object could not be made.
+    #[error("cannot make {what}")]
+    Encode {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: EncodeError,
+    },
+    /// A chunk that something needs is in no pack of the index.
+    #[error("chunk {id} is in no pack")]
+    MissingChunk {
+        /// Which.
+        id: ChunkId,
+    },
+    /// A block does not give what the index says.
+    #[error("block {ordinal} of pack {pack} is damaged: {reason}")]
+    DamagedBlock {
+        /// Position in the pack.
+        ordinal: u32,
+        /// Which pack.
+        pack: PackId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A chunk has its own id, but holds nonsense.
+    #[error("chunk {id} is malformed: {reason}")]
+    MalformedChunk {
+        /// Which.
+        id: ChunkId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The self-check after sealing failed: memory or processor of this machine are at fault.
+    #[error("a sealed block does not open again: memory or processor of this machine gave wrong results")]
+    SelfCheck,
+    /// The local index failed.
+    #[error("the local index at {} failed", .path.display())]
+    Index {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: IndexError,
+    },
+    /// Nothing that was named could be read, so there is no snapshot.
+    #[error("nothing was saved: none of the sources could be read")]
+    NothingSaved,
+    /// A source is not an absolute path, or holds what is no name.
+    #[error("cannot back up {}", .path.display())]
+    BadSource {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: NameError,
+    },
+    /// The restore target holds something already.
+    #[error("{} is not empty", .path.display())]
+    TargetNotEmpty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// No snapshot fits what was asked for.
+    #[error("no snapshot `{wanted}`")]
+    NoSuchSnapshot {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several snapshots fit what was asked for.
+    #[error("`{wanted}` could be any of {} snapshots: {}", .found.len(), list_short(.found))]
+    AmbiguousSnapshot {
+        /// What was asked for.
+        wanted: String,
+        /// Which fit.
+        found: Vec<SnapshotId>,
+    },
+    /// A snapshot holds no such path.
+    #[error("snapshot {snapshot} holds no {path}")]
+    NoSuchPath {
+        /// Short id.
+        snapshot: String,
+        /// As people write it.
+        path: String,
+    },
+    /// A path is not of the kind that is wanted.
+    #[error("{path} in snapshot {snapshot} is not a {wanted}")]
+    WrongKind {
+        /// Short id.
+        snapshot: String,
+        /// As people write it.
+        path: String,
+        /// File or folder.
+        wanted: &'static str,
+    },
+    /// A file or folder of this machine could not be used.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Words that make no sense, found after the command line was read.
+    #[error("{0}")]
+    Usage(String),
+    /// SIGINT, SIGTERM, or a time budget that ran out.
+    #[error("interrupted")]
+    Interrupted,
+    /// The system gave no random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// A writer that failed before is asked again.
+    #[error("{0}")]
+    Spent(Arc<Error>),
+    /// Prunes condemned what each attempt relied on, again and again.
+    #[error("gave up after {0} attempts, each overtaken by a prune")]
+    Overtaken(u32),
+}
+
+fn list_short(ids: &[SnapshotId]) -> String {
+    ids.iter().map(SnapshotId::short).collect::<Vec<_>>().join(", ")
+}
+
+impl Error {
+    /// Why there is no store at a place, sorted into what a user would call it.
+    pub fn at_place(location: String, source: OpenError) -> Self {
+        match source {
+            OpenError::Absent { .. }
+            | OpenError::Empty { .. }
+            | OpenError::NotARepository { .. }
+            | OpenError::NoConfig { .. } => Self::NoRepository { location, source },
+            OpenError::Exists { .. } => Self::RepositoryExists { location },
+            _ => Self::Place { location, source },
+        }
+    }
+
+    /// The exit code of a command that ends with this error; the table stands in caddis(1).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::LastSlot { .. } | Self::TargetNotEmpty { .. } => 9,
+            Self::NoRepository { .. } | Self::RepositoryGone { .. } => 10,
+            Self::WrongKey { .. } => 12,
+            Self::NotPermitted { .. } => 13,
+            Self::RepositoryChanged { .. } => 16,
+            Self::Interrupted => 130,
+            Self::Store { source, .. } | Self::List { source, .. } => store_exit_code(source),
+            Self::Place { source: OpenError::Failed { source, .. }, .. } => store_exit_code(source),
+            Self::Io { source, .. } if is_full(source) => 15,
+            Self::Spent(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
+
+    /// What the user can do next, in one sentence, when there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoRepository { location, source } => match source {
+                OpenError::Empty { .. } => format!(
+                    "the folder is empty: is the disk mounted? if it should be a new repository: `caddis init -r {location}`"
+                ),
+                _ => format!("create one with `caddis init -r {location}`"),
+            },
+            Self::RepositoryGone { location } => format!(
+                "is the disk mounted? if the old repository is really gone, make a new one with `caddis init -r {location}`"
+            ),
+            Self::RepositoryExists { .. } => "choose another place, or use the repository that is there".into(),
+            Self::RepositoryChanged { .. } => {
+                "if you replaced it yourself, remove the pin that caddis keeps for this place in its state folder"
+                    .into()
+            }
+            Self::WrongKey { .. } => "try another passphrase or key file; `caddis key list` shows the slots".into(),
+            Self::NotPermitted { .. } => "use a key with more rights".into(),
+            Self::LastSlot { .. } => "add another key first with `caddis key add`".into(),
+            Self::NoSuchSlot { .. } => "`caddis key list` shows the slots".into(),
+            Self::TargetNotEmpty { .. } => "restore into a new or empty folder".into(),
+            Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
+            Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
+            Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),
+            Self::MissingChunk { .. } | Self::DamagedBlock { .. } | Self::WrongHash { .. } => {
+                "run `caddis check --read-data` to see what else is affected".into()
+            }
+            Self::Object { source, .. } if source.is_newer() => "install a newer version of caddis".into(),
+            Self::SelfCheck => "test the memory of this machine; nothing wrong was stored".into(),
+            Self::Store { source, location, .. } | Self::List { source, location, .. } => {
+                return store_hint(source, location);
+            }
+            Self::Place { source: OpenError::Failed { source, .. }, location } => return store_hint(source, location),
+            Self::Place { source: OpenError::Denied { .. }, location } => {
+                format!("run caddis as the user who owns {location}")
+            }
+            Self::Io { source, .. } if is_full(source) => "make room on the disk and try again".into(),
+            Self::Spent(error) => return error.hint(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+}
+
+fn store_exit_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Unreachable(_) => 14,
+        StoreError::NoSpace => 15,
+        _ => 1,
+    }
+}
+
+fn store_hint(error: &StoreError, location: &str) -> Option<String> {
+    match error {
+        StoreError::NoSpace => Some(format!("make room at {location}; what was saved before is whole")),
+        StoreError::ReadOnly => Some(format!("mount the file system of {location} for writing")),
+        StoreError::Denied(_) => Some(format!("run caddis as the user who owns {location}")),
+        StoreError::Unreachable(_) => Some(format!("see whether {location} is mounted and its disk healthy")),
+        _ => None,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The message with all its causes, joined by `: `.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        if !text.ends_with(&own) {
+            text.push_str(": ");
+            text.push_str(&own);
+        }
+        cause = error.source();
+    }
+    text
+}

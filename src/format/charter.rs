@@ -1,0 +1,437 @@
+//! The charter: a grow-only set of statements by the owners.
+//!
+//! Each statement names the newest ones that its author knew, so that the set is a graph with heads; a machine that has seen
+//! a head notices when it is withheld. The frame is in the clear, contents are sealed under the log key of a generation, a
+//! bundle under its slot key.
+
+use minicbor::Decoder;
+use zeroize::Zeroizing;
+
+use super::log::bind;
+use super::metadata::Timestamp;
+use super::record::{
+    self, Extras, Record, RecordError, Writer, encode, read_exact, read_list, read_map, read_text, read_tuple, required,
+};
+use super::slot::{SlotKey, SlotKeyId};
+use super::{Code, EncodeError, ObjectError, head, split_u32, strip_head};
+use crate::id::{RepositoryId, StatementId};
+use crate::keys::domain::DedupDomain;
+use crate::keys::generation::GenerationSecret;
+use crate::keys::keyring::{Principal, Rights};
+use crate::keys::signing::{PublicSigningKey, Purpose, SIGNATURE_LEN, Signatory};
+use crate::seal::hpke::{DataPublicKey, Encapsulation};
+use crate::seal::record::{Padding, PurposeKey, seal, unseal};
+
+/// The longest statement that is read, in bytes.
+pub const STATEMENT_BYTES_MAX: u64 = 256 << 10;
+
+/// The most statements that are read.
+pub const STATEMENTS_MAX: usize = 1 << 16;
+
+const HEADS_MAX: usize = 1024;
+const GENERATIONS_MAX: usize = 1024;
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// What a statement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StatementKind {
+    /// There is a generation.
+    Generation = 0,
+    /// Somebody may sign.
+    Principal = 1,
+    /// A bundle, sealed under a slot key.
+    Bundle = 2,
+    /// A slot key exists, and who may have it.
+    Access = 3,
+}
+
+/// The clear part of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is about.
+    pub kind: StatementKind,
+    /// The newest statements that the author knew.
+    pub parents: Vec<StatementId>,
+    /// What its content is sealed under.
+    pub sealed_under: SealedUnder,
+    /// Indices of the owners who sign it, ascending.
+    pub owners: Vec<u8>,
+    /// Fields of a newer version.
+    pub extras: Extras,
+}
+
+/// Which key opens the content of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedUnder {
+    /// The log key of a generation.
+    Generation(u32),
+    /// The bundle key made from a slot key.
+    SlotKey(SlotKeyId),
+}
+
+impl Record for Frame {
+    fn write(&self, out: &mut Writer) {
+        out.map(|fields| {
+            fields.at(0).uint(self.kind as u64);
+            fields.at(1).list(&self.parents, |out, id| out.bytes(&id.0));
+            match &self.sealed_under {
+                SealedUnder::Generation(number) => fields.at(2).uint((*number).into()),
+                SealedUnder::SlotKey(id) => fields.at(3).bytes(&id.0),
+            }
+            fields.at(4).bytes(&self.owners);
+            fields.extras(&self.extras);
+        });
+    }
+
+    fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
+        let (mut kind, mut parents, mut sealed_under, mut owners) = (None, Vec::new(), None, None);
+        let extras = read_map(input, |key, input| {
+            match key {
+                0 => kind = Some(input.u64()?),
+                1 => parents = read_list(input, HEADS_MAX, "number of heads", |i| Ok(StatementId(read_exact(i)?)))?,
+                2 => sealed_under = Some(SealedUnder::Generation(input.u32()?)),
+                3 => sealed_under = Some(SealedUnder::SlotKey(SlotKeyId(read_exact(input)?))),
+                4 => owners = Some(record::read_bytes(input, 16, "number of signatures")?.to_vec()),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        let kind = match required(kind, "a statement has no kind")? {
+            0 => StatementKind::Generation,
+            1 => StatementKind::Principal,
+            2 => StatementKind::Bundle,
+            3 => StatementKind::Access,
+            code => return Err(RecordError::Newer { what: "kind of statement", code }),
+        };
+        Ok(Self {
+            kind,
+            parents,
+            sealed_under: required(sealed_under, "a statement is sealed under nothing")?,
+            owners: required(owners, "a statement is not signed")?,
+            extras,
+        })
+    }
+}
+
+/// There is a generation with this public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerationStatement {
+    /// Its number.
+    pub number: u32,
+    /// Packs are sealed to it.
+    pub public: DataPublicKey,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Fields of a newer version.
+    pub extras: Extras,
+}
+
+/// Somebody may sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrincipalStatement {
+    /// Who, and with what rights.
+    pub principal: Principal,
+    /// When they were named.
+    pub time: Timestamp,
+    /// Fields of a newer version.
+    pub extras: Extras,
+}
+
+/// A slot key exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessStatement {
+    /// Which.
+    pub slot_key: SlotKeyId,
+    /// What its bundle permits.
+    pub rights: Rights,
+    /// What its maker called it.
+    pub label: String,
+    /// The machine that made it.
+    pub host: String,
+    /// The user who made it.
+    pub user: String,
+    /// When.
+    pub time: Timestamp,
+    /// The slot key, sealed to each owner.
+    pub escrows: Vec<Escrow>,
+    /// Fields of a newer version.
+    pub extras: Extras,
+}
+
+/// A slot key sealed to one owner, who can thus seal bundles anew without anybody's passphrase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escrow {
+    /// HPKE encapsulation to the owner's sealing key.
+    pub encapsulation: Encapsulation,
+    /// The slot key under the exported key.
+    pub sealed: Vec<u8>,
+}
+
+impl Record for GenerationStatement {
+    fn write(&self, out: &mut Writer) {
+        out.map(|fields| {
+            fields.at(0).uint(self.number.into());
+            fields.at(1).bytes(&self.public.0);
+            self.time.write(fields.at(2));
+            fields.extras(&self.extras);
+        });
+    }
+
+    fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
+        let (mut number, mut public, mut time) = (None, None, None);
+        let extras = read_map(input, |key, input| {
+            match key {
+                0 => number = Some(input.u32()?),
+                1 => public = Some(DataPublicKey(read_exact(input)?)),
+                2 => time = Some(Timestamp::read(input)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self {
+            number: required(number, "no number")?,
+            public: required(public, "no public key")?,
+            time: required(time, "no time")?,
+            extras,
+        })
+    }
+}
+
+fn read_rights(input: &mut Decoder<'_>) -> record::Result<Rights> {
+    let bits = input.u32()?;
+    Rights::from_bits(bits).ok_or(RecordError::Newer { what: "right", code: bits.into() })
+}
+
+impl Record for PrincipalStatement {
+    fn write(&self, out: &mut Writer) {
+        out.map(|fields| {
+            fields.at(0).bytes(&self.principal.key.0);
+            fields.at(1).uint(self.principal.rights.bits().into());
+            fields.at(2).text(&self.principal.host);
+            fields.at(3).text(&self.principal.user);
+            self.time.write(fields.at(4));
+            fields.extras(&self.extras);
+        });
+    }
+
+    fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
+        let (mut key, mut rights, mut host, mut user, mut time) = (None, None, None, None, None);
+        let extras = read_map(input, |field, input| {
+            match field {
+                0 => key = Some(PublicSigningKey(read_exact(input)?)),
+                1 => rights = Some(read_rights(input)?),
+                2 => host = Some(read_text(input, TEXT_BYTES_MAX, "host name")?),
+                3 => user = Some(read_text(input, TEXT_BYTES_MAX, "user name")?),
+                4 => time = Some(Timestamp::read(input)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self {
+            principal: Principal {
+                key: required(key, "no key")?,
+                rights: required(rights, "no rights")?,
+                host: required(host, "no host")?,
+                user: required(user, "no user")?,
+            },
+            time: required(time, "no time")?,
+            extras,
+        })
+    }
+}
+
+impl Record for AccessStatement {
+    fn write(&self, out: &mut Writer) {
+        out.map(|fields| {
+            fields.at(0).bytes(&self.slot_key.0);
+            fields.at(1).uint(self.rights.bits().into());
+            fields.at(2).text(&self.label);
+            fields.at(3).text(&self.host);
+            fields.at(4).text(&self.user);
+            self.time.write(fields.at(5));
+            fields.at(6).list(&self.escrows, |out, escrow| {
+                out.array(2);
+                out.bytes(&escrow.encapsulation.0);
+                out.bytes(&escrow.sealed);
+            });
+            fields.extras(&self.extras);
+        });
+    }
+
+    fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
+        let (mut slot_key, mut rights, mut label, mut host) = (None, None, None, None);
+        let (mut user, mut time, mut escrows) = (None, None, Vec::new());
+        let extras = read_map(input, |key, input| {
+            match key {
+                0 => slot_key = Some(SlotKeyId(read_exact(input)?)),
+                1 => rights = Some(read_rights(input)?),
+                2 => label = Some(read_text(input, TEXT_BYTES_MAX, "label")?),
+                3 => host = Some(read_text(input, TEXT_BYTES_MAX, "host name")?),
+                4 => user = Some(read_text(input, TEXT_BYTES_MAX, "user name")?),
+                5 => time = Some(Timestamp::read(input)?),
+                6 => {
+                    escrows = read_list(input, 16, "number of owners", |input| {
+                        read_tuple(input, 2)?;
+                        let encapsulation = Encapsulation(read_exact(input)?);
+                        let sealed = record::read_bytes(input, 4096, "sealed slot key")?.to_vec();
+                        Ok(Escrow { encapsulation, sealed })
+                    })?;
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self {
+            slot_key: required(slot_key, "no slot key")?,
+            rights: required(rights, "no rights")?,
+            label: required(label, "no label")?,
+            host: required(host, "no host")?,
+            user: required(user, "no user")?,
+            time: required(time, "no time")?,
+            escrows,
+            extras,
+        })
+    }
+}
+
+/// The secrets of a role, as a slot key opens them.
+pub struct Bundle {
+    /// The repository they belong to; a slot opens nothing elsewhere.
+    pub repository: RepositoryId,
+    /// The role.
+    pub rights: Rights,
+    /// Names chunks and cuts.
+    pub domain: DedupDomain,
+    /// Secrets of every generation, ascending; version 1 has one.
+    pub generations: Vec<GenerationSecret>,
+    /// The owner's identity, for those with the right to own.
+    pub owner: Option<Signatory>,
+    /// Fields of a newer version.
+    pub extras: Extras,
+}
+
+impl Record for Bundle {
+    fn write(&self, out: &mut Writer) {
+        out.map(|fields| {
+            fields.at(0).bytes(&self.repository.0);
+            fields.at(1).uint(self.rights.bits().into());
+            fields.at(2).bytes(self.domain.secret());
+            fields.at(3).list(&self.generations, |out, generation| {
+                out.array(2);
+                out.uint(generation.number.into());
+                out.bytes(&*generation.secret);
+            });
+            fields.maybe(4, self.owner.as_ref(), |out, owner| out.bytes(&*owner.seed()));
+            fields.extras(&self.extras);
+        });
+    }
+
+    fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
+        let (mut repository, mut rights, mut domain) = (None, None, None);
+        let (mut generations, mut owner) = (Vec::new(), None);
+        let extras = read_map(input, |key, input| {
+            match key {
+                0 => repository = Some(RepositoryId(read_exact(input)?)),
+                1 => rights = Some(read_rights(input)?),
+                2 => domain = Some(DedupDomain::from_secret(Zeroizing::new(read_exact(input)?))),
+                3 => {
+                    generations = read_list(input, GENERATIONS_MAX, "number of generations", |input| {
+                        read_tuple(input, 2)?;
+                        Ok(GenerationSecret { number: input.u32()?, secret: Zeroizing::new(read_exact(input)?) })
+                    })?;
+                }
+                4 => owner = Some(Signatory::from_seed(&Zeroizing::new(read_exact(input)?))),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        if generations.is_empty() || !generations.is_sorted_by(|a, b| a.number < b.number) {
+            return Err(RecordError::Malformed("no generations, or not sorted"));
+        }
+        Ok(Self {
+            repository: required(repository, "no repository id")?,
+            rights: required(rights, "no rights")?,
+            domain: required(domain, "no deduplication domain")?,
+            generations,
+            owner,
+            extras,
+        })
+    }
+}
+
+/// A statement whose signature has been verified, still sealed.
+#[derive(Debug)]
+pub struct Statement {
+    /// Its name.
+    pub id: StatementId,
+    /// Its clear part.
+    pub frame: Frame,
+    before: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+/// Makes and signs a statement; the first owner signs.
+pub fn encode_object<T: Record>(
+    frame: &Frame,
+    content: &T,
+    key: &PurposeKey,
+    repository: &RepositoryId,
+    owner: &Signatory,
+) -> Result<Vec<u8>, EncodeError> {
+    let record = encode(frame);
+    let mut object = head(Code::Statement).to_vec();
+    object.extend(u32::try_from(record.len()).expect("a thousand heads are short").to_le_bytes());
+    object.extend(record);
+    let plain = Zeroizing::new(encode(content));
+    let padding = Padding::SMALL;
+    let sealed = seal(key, &bind(&object, repository), &plain, padding, object.len() + SIGNATURE_LEN)?;
+    object.extend(sealed);
+    let signature = owner.sign(Purpose::Statement, repository, &object);
+    object.extend(signature);
+    Ok(object)
+}
+
+/// Reads the frame of a statement and verifies the owners' signatures.
+pub fn decode_object(
+    id: StatementId,
+    object: &[u8],
+    repository: &RepositoryId,
+    config: &super::config::Config,
+) -> Result<Statement, ObjectError> {
+    let rest = strip_head(Code::Statement, object)?;
+    let cut_short = || RecordError::Malformed("cut short");
+    let (len, rest) = split_u32(rest).ok_or_else(cut_short)?;
+    let (bytes, rest) = rest.split_at_checked(len as usize).ok_or_else(cut_short)?;
+    let frame: Frame = record::decode(bytes)?;
+    let signatures_len = frame.owners.len() * SIGNATURE_LEN;
+    let sealed_len = rest.len().checked_sub(signatures_len).ok_or_else(cut_short)?;
+    let (sealed, signatures) = rest.split_at(sealed_len);
+    if frame.owners.len() != usize::from(config.threshold) || !frame.owners.is_sorted_by(|a, b| a < b) {
+        return Err(ObjectError::BadSignature);
+    }
+    let signed = &object[..object.len() - signatures_len];
+    for (&owner, signature) in frame.owners.iter().zip(signatures.as_chunks::<SIGNATURE_LEN>().0) {
+        let owner = config.owners.get(usize::from(owner)).ok_or(ObjectError::BadSignature)?;
+        if !owner.signing.verifies(Purpose::Statement, repository, signed, signature) {
+            return Err(ObjectError::BadSignature);
+        }
+    }
+    let before = signed[..signed.len() - sealed.len()].to_vec();
+    Ok(Statement { id, frame, before, sealed: sealed.to_vec() })
+}
+
+impl Statement {
+    /// The content.
+    pub fn open<T: Record>(&self, key: &PurposeKey, repository: &RepositoryId) -> Result<T, ObjectError> {
+        let plain = unseal(key, &bind(&self.before, repository), &self.sealed)?;
+        Ok(record::decode(&plain)?)
+    }
+
+    /// The bundle, when this statement holds the one of `slot_key`.
+    pub fn open_bundle(&self, slot_key: &SlotKey, repository: &RepositoryId) -> Option<Result<Bundle, ObjectError>> {
+        let wanted = SealedUnder::SlotKey(slot_key.id());
+        (self.frame.kind == StatementKind::Bundle && self.frame.sealed_under == wanted)
+            .then(|| self.open(&slot_key.bundle_key(), repository))
+    }
+}

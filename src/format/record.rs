@@ -1,0 +1,353 @@
+//! Records: canonical CBOR (RFC 8949, section 4.2.1) maps with integer keys.
+//!
+//! A record is accepted only if encoding it again gives the same bytes, so that one meaning has one form and a hash or a
+//! signature covers the meaning. Keys below [`FIRST_OPTIONAL_KEY`] are critical: a reader that does not know one refuses
+//! the record. Keys from there on are kept and ignored.
+
+use minicbor::decode::Error as CborError;
+use minicbor::{Decoder, Encoder};
+
+/// Unknown keys from here on are kept and ignored; unknown keys below are refused.
+pub const FIRST_OPTIONAL_KEY: u64 = 64;
+
+/// The most fields that a record may have, known and unknown.
+const FIELDS_MAX: u64 = 128;
+
+/// Why some bytes are not the record they should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The bytes do not have the form of the record.
+    #[error("malformed record: {0}")]
+    Malformed(&'static str),
+    /// The bytes are not CBOR of the type wanted.
+    #[error("malformed record: {0}")]
+    Cbor(String),
+    /// Something in it is longer than the format allows.
+    #[error("{0} beyond the format's limit")]
+    Limit(&'static str),
+    /// Encoding it again gives other bytes.
+    #[error("record is not in canonical form")]
+    NotCanonical,
+    /// A newer version of the program wrote something that must be understood.
+    #[error("{what} {code} is unknown to this version of caddis; a newer one is needed")]
+    Newer {
+        /// What kind of thing is unknown: a field, a statement, a feature.
+        what: &'static str,
+        /// Its number.
+        code: u64,
+    },
+}
+
+impl From<CborError> for RecordError {
+    fn from(error: CborError) -> Self {
+        Self::Cbor(error.to_string())
+    }
+}
+
+/// Result of decoding.
+pub type Result<T> = std::result::Result<T, RecordError>;
+
+/// Something with one canonical form in CBOR.
+pub trait Record: Sized {
+    /// Appends the canonical form.
+    fn write(&self, out: &mut Writer);
+
+    /// Reads one value; not yet checked to be canonical.
+    fn read(input: &mut Decoder<'_>) -> Result<Self>;
+}
+
+/// The canonical form of `record`.
+pub fn encode<T: Record>(record: &T) -> Vec<u8> {
+    let mut out = Writer::new();
+    record.write(&mut out);
+    out.into_bytes()
+}
+
+/// The record that `bytes` are the canonical form of.
+///
+/// # Errors
+/// Anything that [`encode`] would not have written.
+pub fn decode<T: Record>(bytes: &[u8]) -> Result<T> {
+    let mut input = Decoder::new(bytes);
+    let record = T::read(&mut input)?;
+    if input.position() != bytes.len() {
+        return Err(RecordError::Malformed("bytes after the end"));
+    }
+    if encode(&record) != bytes {
+        return Err(RecordError::NotCanonical);
+    }
+    Ok(record)
+}
+
+/// Appends CBOR values to a buffer. Writing to memory cannot fail.
+pub struct Writer(Encoder<Vec<u8>>);
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Writer {
+    /// Begins with nothing.
+    pub fn new() -> Self {
+        Self(Encoder::new(Vec::new()))
+    }
+
+    /// All that was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0.into_writer()
+    }
+
+    /// Bytes written so far.
+    #[allow(clippy::len_without_is_empty)] // a writer's position, not a collection
+    pub fn len(&self) -> usize {
+        self.0.writer().len()
+    }
+
+    /// An unsigned integer in its shortest form.
+    pub fn uint(&mut self, value: u64) {
+        self.0.u64(value).expect("writing to memory cannot fail");
+    }
+
+    /// A signed integer in its shortest form.
+    pub fn int(&mut self, value: i64) {
+        self.0.i64(value).expect("writing to memory cannot fail");
+    }
+
+    /// A byte string.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.0.bytes(value).expect("writing to memory cannot fail");
+    }
+
+    /// A text string.
+    pub fn text(&mut self, value: &str) {
+        self.0.str(value).expect("writing to memory cannot fail");
+    }
+
+    /// True or false.
+    pub fn bool(&mut self, value: bool) {
+        self.0.bool(value).expect("writing to memory cannot fail");
+    }
+
+    /// Nothing.
+    pub fn null(&mut self) {
+        self.0.null().expect("writing to memory cannot fail");
+    }
+
+    /// The head of an array of `len` values that follow.
+    pub fn array(&mut self, len: usize) {
+        self.0.array(len as u64).expect("writing to memory cannot fail");
+    }
+
+    /// An array of what `write` writes for each item.
+    pub fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.array(items.len());
+        for item in items {
+            write(self, item);
+        }
+    }
+
+    /// Bytes that are CBOR already.
+    pub fn raw(&mut self, cbor: &[u8]) {
+        self.0.writer_mut().extend_from_slice(cbor);
+    }
+
+    /// A map; `fill` puts its fields in ascending order of their keys.
+    pub fn map(&mut self, fill: impl FnOnce(&mut Fields)) {
+        let mut fields = Fields { count: 0, last: None, body: Writer::new() };
+        fill(&mut fields);
+        self.0.map(fields.count).expect("writing to memory cannot fail");
+        self.raw(&fields.body.into_bytes());
+    }
+}
+
+/// Fields of a map that is being written.
+pub struct Fields {
+    count: u64,
+    last: Option<u64>,
+    body: Writer,
+}
+
+impl Fields {
+    /// The value of `key` is what is written to the result. **Keys must ascend**, which is asserted.
+    pub fn at(&mut self, key: u64) -> &mut Writer {
+        assert!(self.last.is_none_or(|last| last < key), "keys of a record ascend");
+        self.last = Some(key);
+        self.count += 1;
+        self.body.uint(key);
+        &mut self.body
+    }
+
+    /// Writes the field only when there is a value.
+    pub fn maybe<T>(&mut self, key: u64, value: Option<T>, write: impl FnOnce(&mut Writer, T)) {
+        if let Some(value) = value {
+            write(self.at(key), value);
+        }
+    }
+
+    /// Puts back what [`read_map`] kept.
+    pub fn extras(&mut self, extras: &Extras) {
+        for (key, cbor) in &extras.0 {
+            self.at(*key).raw(cbor);
+        }
+    }
+}
+
+/// Fields with optional keys that this version does not know, as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras(Vec<(u64, Vec<u8>)>);
+
+/// Reads a map. `field` gets each key in turn and reads its value; it answers false for a key that it does not know.
+///
+/// # Errors
+/// An unknown critical key is [`RecordError::Newer`]; so the record is refused and what is needed is said.
+pub fn read_map<'b>(
+    input: &mut Decoder<'b>,
+    mut field: impl FnMut(u64, &mut Decoder<'b>) -> Result<bool>,
+) -> Result<Extras> {
+    let count = input.map()?.ok_or(RecordError::NotCanonical)?;
+    if count > FIELDS_MAX {
+        return Err(RecordError::Limit("number of fields"));
+    }
+    let mut extras = Extras::default();
+    let mut last = None;
+    for _ in 0..count {
+        let key = input.u64()?;
+        if last.is_some_and(|last| last >= key) {
+            return Err(RecordError::NotCanonical);
+        }
+        last = Some(key);
+        if field(key, input)? {
+            continue;
+        }
+        if key < FIRST_OPTIONAL_KEY {
+            return Err(RecordError::Newer { what: "field", code: key });
+        }
+        let start = input.position();
+        input.skip()?;
+        extras.0.push((key, input.input()[start..input.position()].to_vec()));
+    }
+    Ok(extras)
+}
+
+/// Reads a byte string of at most `limit` bytes.
+pub fn read_bytes<'b>(input: &mut Decoder<'b>, limit: usize, what: &'static str) -> Result<&'b [u8]> {
+    let bytes = input.bytes()?;
+    if bytes.len() > limit {
+        return Err(RecordError::Limit(what));
+    }
+    Ok(bytes)
+}
+
+/// Reads a byte string of exactly `N` bytes.
+pub fn read_exact<const N: usize>(input: &mut Decoder<'_>) -> Result<[u8; N]> {
+    input.bytes()?.try_into().map_err(|_| RecordError::Malformed("a fixed-width field has another width"))
+}
+
+/// Reads a text of at most `limit` bytes.
+pub fn read_text(input: &mut Decoder<'_>, limit: usize, what: &'static str) -> Result<String> {
+    let text = input.str()?;
+    if text.len() > limit {
+        return Err(RecordError::Limit(what));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads the head of an array of at most `limit` values, each at least one byte long.
+pub fn read_array(input: &mut Decoder<'_>, limit: usize, what: &'static str) -> Result<usize> {
+    let len = input.array()?.ok_or(RecordError::NotCanonical)?;
+    let left = input.input().len() - input.position();
+    let len = usize::try_from(len).map_err(|_| RecordError::Limit(what))?;
+    if len > limit {
+        return Err(RecordError::Limit(what));
+    }
+    if len > left {
+        return Err(RecordError::Malformed("an array is longer than its record"));
+    }
+    Ok(len)
+}
+
+/// Reads an array of exactly `len` values.
+pub fn read_tuple(input: &mut Decoder<'_>, len: usize) -> Result<()> {
+    if input.array()? == Some(len as u64) { Ok(()) } else { Err(RecordError::Malformed("a tuple has another length")) }
+}
+
+/// Reads an array of at most `limit` values.
+pub fn read_list<'b, T>(
+    input: &mut Decoder<'b>,
+    limit: usize,
+    what: &'static str,
+    mut read: impl FnMut(&mut Decoder<'b>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let len = read_array(input, limit, what)?;
+    (0..len).map(|_| read(input)).collect()
+}
+
+/// The value of a field that a record cannot do without.
+pub fn required<T>(value: Option<T>, missing: &'static str) -> Result<T> {
+    value.ok_or(RecordError::Malformed(missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Sample {
+        number: u64,
+        extras: Extras,
+    }
+
+    impl Record for Sample {
+        fn write(&self, out: &mut Writer) {
+            out.map(|fields| {
+                fields.at(0).uint(self.number);
+                fields.extras(&self.extras);
+            });
+        }
+
+        fn read(input: &mut Decoder<'_>) -> Result<Self> {
+            let mut number = None;
+            let extras = read_map(input, |key, input| {
+                match key {
+                    0 => number = Some(input.u64()?),
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            })?;
+            Ok(Self { number: required(number, "no number")?, extras })
+        }
+    }
+
+    #[test]
+    fn an_unknown_optional_field_is_kept_and_an_unknown_critical_one_is_refused() {
+        let kept = [0xa2, 0x00, 0x07, 0x18, 64, 0x61, b'x'];
+        let sample: Sample = decode(&kept).unwrap();
+        assert_eq!(sample.number, 7);
+        assert_eq!(encode(&sample), kept);
+        let refused = [0xa2, 0x00, 0x07, 0x18, 63, 0x61, b'x'];
+        assert_eq!(decode::<Sample>(&refused), Err(RecordError::Newer { what: "field", code: 63 }));
+    }
+
+    #[test]
+    fn only_the_canonical_form_is_accepted() {
+        for other in [
+            &[0xa1, 0x00, 0x18, 0x07][..],       // an integer that is not in its shortest form
+            &[0xbf, 0x00, 0x07, 0xff],           // indefinite length
+            &[0xa1, 0x18, 0x00, 0x07],           // a key that is not in its shortest form
+            &[0xa2, 0x18, 64, 0x01, 0x00, 0x07], // keys that do not ascend
+            &[0xa2, 0x00, 0x07, 0x00, 0x07],     // a key twice
+            &[0xa1, 0x00, 0x07, 0x00],           // bytes after the end
+        ] {
+            assert!(decode::<Sample>(other).is_err(), "{other:x?}");
+        }
+        assert!(decode::<Sample>(&[0xa1, 0x00, 0x07]).is_ok());
+    }
+
+    #[test]
+    fn an_array_longer_than_its_record_is_refused_before_anything_is_allocated() {
+        let mut input = Decoder::new(&[0x9a, 0x00, 0xff, 0xff, 0xff]);
+        assert!(read_array(&mut input, usize::MAX, "length").is_err());
+    }
+}

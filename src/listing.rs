@@ -1,0 +1,133 @@
+//! Lists and prints what a snapshot holds: `ls` and `cat`.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use crate::error::{Error, Result};
+use crate::format::name::TreePath;
+use crate::format::tree::{Content, Node, NodeKind, Piece};
+use crate::keys::domain::ChunkKind;
+use crate::progress::Context;
+use crate::repo::fetch::Reader;
+use crate::repo::snapshots::Snapshot;
+use crate::tree::read::{Found, Nodes, Pieces, find_path, for_each_births};
+
+/// Zeros that a hole is printed as, a piece at a time.
+const ZEROS: &[u8] = &[0; 64 << 10];
+
+/// One line of a listing.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it stands in the snapshot.
+    pub path: TreePath,
+    /// What it is.
+    pub node: Node,
+    /// When it was born, in nanoseconds since 1970, where that was known.
+    pub birth: Option<i64>,
+}
+
+/// What stands at a path of a snapshot.
+pub fn find(reader: &Reader<'_>, snapshot: &Snapshot, path: &TreePath) -> Result<Found> {
+    find_path(reader, snapshot.body.root, path)?.ok_or_else(|| Error::NoSuchPath {
+        snapshot: snapshot.id.short(),
+        path: String::from_utf8_lossy(&path.absolute()).into_owned(),
+    })
+}
+
+/// Calls `each` for every entry of the folder at `path`, or for what stands there when it is no folder; with `recursive`
+/// also for all below. Entries come in the order of their names, a folder before what it holds.
+pub fn list(
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    path: &TreePath,
+    recursive: bool,
+    cx: &Context<'_>,
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let found = find(reader, snapshot, path)?;
+    let births = read_births(reader, snapshot, path, recursive)?;
+    let Some(tree) = found.tree() else {
+        let Found::Node(node) = found else { return Ok(()) };
+        return each(Entry { path: path.clone(), node: *node, birth: None });
+    };
+    let mut stack = vec![(path.clone(), Nodes::of(reader, tree), 0usize)];
+    while let Some((folder, nodes, position)) = stack.last_mut() {
+        cx.cancel.check()?;
+        let Some(node) = nodes.next() else {
+            stack.pop();
+            continue;
+        };
+        let node = node?;
+        let birth = births.get(folder).and_then(|times| times.get(*position).copied().flatten());
+        *position += 1;
+        let path = folder.join(&node.name);
+        let below = match node.kind {
+            NodeKind::Folder { tree } if recursive => Some((path.clone(), Nodes::of(reader, tree), 0)),
+            _ => None,
+        };
+        each(Entry { path, node, birth })?;
+        stack.extend(below);
+    }
+    Ok(())
+}
+
+/// Birth times by folder, of those folders that will be listed.
+fn read_births(
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    path: &TreePath,
+    recursive: bool,
+) -> Result<HashMap<TreePath, Vec<Option<i64>>>> {
+    let mut births: HashMap<TreePath, Vec<Option<i64>>> = HashMap::new();
+    for_each_births(reader, snapshot.body.births.as_ref(), |record| {
+        let is_listed = record.folder == *path || (recursive && is_below(&record.folder, path));
+        if is_listed {
+            births.entry(record.folder).or_default().extend(record.times);
+        }
+    })?;
+    Ok(births)
+}
+
+fn is_below(path: &TreePath, above: &TreePath) -> bool {
+    match path.as_bytes().strip_prefix(above.as_bytes()) {
+        Some(rest) => above.as_bytes().is_empty() || rest.first() == Some(&b'/'),
+        None => false,
+    }
+}
+
+/// Writes the content of the file at `path`. Nothing is written of a chunk before it is proved.
+pub fn cat(
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    path: &TreePath,
+    out: &mut dyn Write,
+    cx: &Context<'_>,
+) -> Result<()> {
+    let write_error = |source| Error::Io { action: "write to", path: "standard output".into(), source };
+    let Found::Node(node) = find(reader, snapshot, path)? else { return Err(not_a_file(snapshot, path)) };
+    let NodeKind::File { size, content, .. } = &node.kind else { return Err(not_a_file(snapshot, path)) };
+    if let Content::Inline(bytes) = content {
+        out.write_all(bytes).map_err(write_error)?;
+    }
+    for piece in Pieces::of(reader, content, *size) {
+        cx.cancel.check()?;
+        match piece? {
+            Piece::Chunk { id, .. } => {
+                out.write_all(&reader.chunk(ChunkKind::Data, &id)?).map_err(write_error)?;
+            }
+            Piece::Hole { mut len } => {
+                while len > 0 {
+                    let part = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
+                    out.write_all(&ZEROS[..part]).map_err(write_error)?;
+                    len -= part as u64;
+                }
+            }
+        }
+    }
+    out.flush().map_err(write_error)
+}
+
+fn not_a_file(snapshot: &Snapshot, path: &TreePath) -> Error {
+    let path = String::from_utf8_lossy(&path.absolute()).into_owned();
+    Error::WrongKind { snapshot: snapshot.id.short(), path, wanted: "file" }
+}

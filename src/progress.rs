@@ -1,0 +1,102 @@
+//! [`Progress`]: how an operation tells what it does, without knowing who listens. [`Cancel`]: how it is told to stop.
+//! [`Context`] hands both down, with the clock.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::env::Clock;
+use crate::error::{Error, Result};
+
+/// A problem with one item; the operation goes on, and its exit code says that there was one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What it happened to: a path, or the name of an object.
+    pub item: Vec<u8>,
+    /// What happened, with its causes.
+    pub what: String,
+}
+
+/// Listens to an operation. Called from several threads.
+pub trait Progress: Sync {
+    /// This is looked at now.
+    fn current(&self, path: &[u8]) {
+        let _ = path;
+    }
+
+    /// So many items and bytes more are done.
+    fn done(&self, items: u64, bytes: u64) {
+        let _ = (items, bytes);
+    }
+
+    /// So many items and bytes more are known to be ahead.
+    fn ahead(&self, items: u64, bytes: u64) {
+        let _ = (items, bytes);
+    }
+
+    /// Something happened to one item.
+    fn problem(&self, problem: &Problem) {
+        let _ = problem;
+    }
+
+    /// Something is worth a word, but changes nothing.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
+}
+
+/// Listens to nothing.
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// Tells an operation to stop at the next good moment.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A token that has not been used.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The flag that a signal handler may set.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Asks for the stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// [`Error::Interrupted`] once it was asked for.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// The outside world, as far as an operation needs it.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Wall time, for stamps; monotonic time, for intervals.
+    pub clock: &'a dyn Clock,
+    /// Counts, current item, problems.
+    pub progress: &'a dyn Progress,
+    /// SIGINT, a time budget.
+    pub cancel: &'a Cancel,
+}
+
+impl Context<'_> {
+    /// Reports a problem with a path of this machine.
+    pub fn path_problem(&self, path: &Path, what: impl Into<String>) {
+        use std::os::unix::ffi::OsStrExt;
+        self.progress.problem(&Problem { item: path.as_os_str().as_bytes().to_vec(), what: what.into() });
+    }
+}

@@ -1,0 +1,263 @@
+//! Who can open a repository: slots are tried, added, replaced and removed.
+
+use zeroize::Zeroizing;
+
+use super::charter::{Author, Charter, is_junk, report};
+use super::objects::Objects;
+use super::{Identity, Repository};
+use crate::env;
+use crate::error::{Error, Result};
+use crate::format::ObjectError;
+use crate::format::charter::{AccessStatement, Bundle, Escrow, StatementKind};
+use crate::format::config::Config;
+use crate::format::metadata::Timestamp;
+use crate::format::record::Extras;
+use crate::format::slot::{self, SLOT_BYTES_MAX, SLOTS_MAX, SealedSlot, SlotHeader, SlotKey, SlotKind};
+use crate::id::{RepositoryId, SlotId};
+use crate::keys::domain::DedupDomain;
+use crate::keys::generation::{GenerationKeys, GenerationSecret};
+use crate::keys::kdf::{self, Argon2Cost, Kek};
+use crate::keys::keyring::Rights;
+use crate::keys::signing::Signatory;
+use crate::progress::Context;
+use crate::seal::hpke;
+use crate::seal::record::{Padding, PurposeKey, RecordError, seal};
+use crate::store::{ObjectKind, ObjectName};
+
+/// What somebody opens a repository with.
+pub enum KeySource {
+    /// A passphrase, in bytes as typed.
+    Passphrase(Zeroizing<Vec<u8>>),
+    /// The content of a key file.
+    KeyFile(Zeroizing<[u8; 32]>),
+}
+
+impl KeySource {
+    const fn what(&self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::KeyFile(_) => "key file",
+        }
+    }
+
+    /// The key for a slot; nothing when the slot wants another kind.
+    fn kek(&self, header: &SlotHeader) -> Option<Result<Kek>> {
+        match (self, &header.kind) {
+            (Self::Passphrase(passphrase), SlotKind::Passphrase(cost)) => {
+                Some(kdf::from_passphrase(passphrase, &header.salt, cost).map_err(Error::from))
+            }
+            (Self::KeyFile(bytes), SlotKind::KeyFile) => Some(Ok(kdf::from_key_file(bytes, &header.salt))),
+            _ => None,
+        }
+    }
+}
+
+/// A key that a new slot shall have.
+pub struct NewKey {
+    /// What will open it.
+    pub source: KeySource,
+    /// What a passphrase costs whoever tries it.
+    pub cost: Argon2Cost,
+    /// What its maker calls it.
+    pub label: String,
+}
+
+/// One slot, as `key list` shows it.
+#[derive(Clone, Debug)]
+pub struct SlotInfo {
+    /// Its id.
+    pub id: SlotId,
+    /// What opens it.
+    pub kind: SlotKind,
+    /// What the charter says of its key; nothing when the charter does not know it.
+    pub access: Option<AccessStatement>,
+    /// Whether it opened this session.
+    pub current: bool,
+}
+
+/// The slots of a repository that are well formed; others are reported.
+fn read_slots(objects: &Objects, cx: &Context<'_>) -> Result<Vec<(SlotId, SealedSlot)>> {
+    let listed = objects.list(ObjectKind::Keys)?;
+    if listed.len() > SLOTS_MAX {
+        let location = objects.location();
+        return Err(Error::TooManySlots { location, found: listed.len(), limit: SLOTS_MAX });
+    }
+    let mut slots = Vec::new();
+    for listed in listed {
+        let name = ObjectName::new(ObjectKind::Keys, listed.id);
+        let slot = objects
+            .get(name, SLOT_BYTES_MAX)
+            .and_then(|bytes| slot::decode_object(&bytes).map_err(|source| Error::Object { object: name, source }));
+        match slot {
+            Ok(slot) => slots.push((listed.id.into(), slot)),
+            // A slot of a kind that only a newer version knows must not keep others from being opened.
+            Err(error) if is_junk(&error) || matches!(error, Error::Object { .. }) => report(cx, name, &error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(slots)
+}
+
+/// Opens the first slot that the key fits.
+///
+/// # Errors
+/// [`Error::WrongKey`] when it fits none. A slot that it fits and that does not open is damage, and is said to be.
+pub(super) fn open_slot(
+    objects: &Objects,
+    repository: &RepositoryId,
+    key: &KeySource,
+    cx: &Context<'_>,
+) -> Result<(SlotId, SlotKey)> {
+    let mut damaged = None;
+    for (id, slot) in read_slots(objects, cx)? {
+        let kek = match key.kek(&slot.header) {
+            Some(Ok(kek)) => kek,
+            Some(Err(error)) => {
+                damaged = Some(error);
+                continue;
+            }
+            None => continue,
+        };
+        match slot.open(&kek, repository) {
+            Ok(slot_key) => return Ok((id, slot_key)),
+            Err(ObjectError::Seal(RecordError::WrongKey)) => {}
+            Err(source) => damaged = Some(Error::Object { object: ObjectName::new(ObjectKind::Keys, id), source }),
+        }
+    }
+    Err(damaged.unwrap_or(Error::WrongKey { location: objects.location(), what: key.what() }))
+}
+
+/// Adds a slot with a slot key of its own. The bundle is there before the slot, so that no slot ever opens nothing.
+pub(super) fn add_slot(
+    author: &mut Author<'_>,
+    config: &Config,
+    bundle: &Bundle,
+    keys: &GenerationKeys,
+    key: &NewKey,
+    identity: &Identity,
+    time: Timestamp,
+) -> Result<SlotId> {
+    let slot_key = SlotKey(Zeroizing::new(env::random_bytes()?));
+    author.give(bundle, &slot_key)?;
+    let escrows = config.owners.iter().map(|owner| escrow(&slot_key, &owner.sealing, keys, &author.repository));
+    let statement = AccessStatement {
+        slot_key: slot_key.id(),
+        rights: bundle.rights,
+        label: key.label.clone(),
+        host: identity.host.clone(),
+        user: identity.user.clone(),
+        time,
+        escrows: escrows.collect::<Result<_>>()?,
+        extras: Extras::default(),
+    };
+    author.state(StatementKind::Access, &statement, keys)?;
+    put_slot(author.objects, &author.repository, &slot_key, key)
+}
+
+/// Puts a slot that opens `slot_key`.
+fn put_slot(objects: &Objects, repository: &RepositoryId, slot_key: &SlotKey, key: &NewKey) -> Result<SlotId> {
+    let kind = match &key.source {
+        KeySource::Passphrase(_) => SlotKind::Passphrase(key.cost),
+        KeySource::KeyFile(_) => SlotKind::KeyFile,
+    };
+    let header = SlotHeader { kind, salt: env::random_bytes()?, slot_key: slot_key.id(), extras: Extras::default() };
+    let kek = key.source.kek(&header).expect("the header was made for this kind of key")?;
+    let object = slot::encode_object(&header, &kek, slot_key, repository)
+        .map_err(|source| Error::Encode { what: "a key slot", source })?;
+    Ok(objects.put(ObjectKind::Keys, &object)?.id().into())
+}
+
+/// The seed of the key pair that slot keys are sealed to for an owner.
+pub(super) fn escrow_seed(owner: &Signatory) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key("caddis v0 owner sealing key", &*owner.seed()))
+}
+
+fn escrow(
+    slot_key: &SlotKey,
+    owner: &hpke::DataPublicKey,
+    keys: &GenerationKeys,
+    repository: &RepositoryId,
+) -> Result<Escrow> {
+    let made = || -> std::result::Result<Escrow, crate::format::EncodeError> {
+        let info = [&b"caddis v0 escrow"[..], &slot_key.id().0, &repository.0].concat();
+        let (encapsulation, exporter) = keys.encapsulate_to(owner, &info)?;
+        let key = PurposeKey::new(exporter.export("caddis v0 escrow key"));
+        let sealed = seal(&key, &info, &*slot_key.0, Padding::Multiple(1), 0)?;
+        Ok(Escrow { encapsulation, sealed })
+    };
+    made().map_err(|source| Error::Encode { what: "an escrow", source })
+}
+
+impl Repository {
+    /// Every slot, in the order of ids.
+    pub fn slots(&self, key: &KeySource, cx: &Context<'_>) -> Result<Vec<SlotInfo>> {
+        let charter = Charter::read(&self.objects, &self.config, &self.id(), cx)?;
+        let access = charter.access(&self.keyring);
+        let (current, _) = open_slot(&self.objects, &self.id(), key, cx)?;
+        let info = |(id, slot): (SlotId, SealedSlot)| SlotInfo {
+            id,
+            kind: slot.header.kind,
+            access: access.get(&slot.header.slot_key).cloned(),
+            current: id == current,
+        };
+        Ok(read_slots(&self.objects, cx)?.into_iter().map(info).collect())
+    }
+
+    /// Adds a slot with all rights.
+    pub fn add_key(&mut self, key: &NewKey, cx: &Context<'_>) -> Result<SlotId> {
+        let owner = self.keyring.owner.as_ref().ok_or(Error::NotPermitted { right: Rights::OWN })?;
+        let found = self.objects.list(ObjectKind::Keys)?.len();
+        if found >= SLOTS_MAX {
+            let location = self.objects.location();
+            return Err(Error::TooManySlots { location, found: found + 1, limit: SLOTS_MAX });
+        }
+        let bundle = Bundle {
+            repository: self.id(),
+            rights: Rights::ALL,
+            domain: DedupDomain::from_secret(Zeroizing::new(*self.keyring.domain.secret())),
+            generations: self.keyring.generations.values().filter_map(secret_of).collect(),
+            owner: Some(Signatory::from_seed(&owner.seed())),
+            extras: Extras::default(),
+        };
+        let mut author =
+            Author { objects: &self.objects, repository: self.id(), owner, heads: self.charter_heads.clone() };
+        let time = cx.clock.now().into();
+        let id = add_slot(&mut author, &self.config, &bundle, self.keyring.newest(), key, &self.identity, time)?;
+        self.charter_heads = author.heads;
+        Ok(id)
+    }
+
+    /// Replaces the slot that `old` opens by one that `new` opens; its slot key, and so its bundle, stays. The new slot is
+    /// there before the old one goes, so that some slot always opens.
+    pub fn change_key(&self, old: &KeySource, new: &NewKey, cx: &Context<'_>) -> Result<SlotId> {
+        let (old_id, slot_key) = open_slot(&self.objects, &self.id(), old, cx)?;
+        let id = put_slot(&self.objects, &self.id(), &slot_key, new)?;
+        self.objects.delete(ObjectName::new(ObjectKind::Keys, old_id))?;
+        Ok(id)
+    }
+
+    /// Removes the slot whose id begins with `prefix`. Whoever copied it can still open it: a slot is not unlearned.
+    ///
+    /// # Errors
+    /// [`Error::LastSlot`]; [`Error::NoSuchSlot`].
+    pub fn remove_key(&self, prefix: &str, cx: &Context<'_>) -> Result<SlotId> {
+        self.require(Rights::OWN)?;
+        let listed = self.objects.list(ObjectKind::Keys)?;
+        let fitting: Vec<SlotId> =
+            listed.iter().map(|slot| slot.id.into()).filter(|id: &SlotId| id.to_string().starts_with(prefix)).collect();
+        let &[id] = fitting.as_slice() else {
+            return Err(Error::NoSuchSlot { wanted: prefix.to_owned(), found: fitting.len() });
+        };
+        let others = read_slots(&self.objects, cx)?.iter().filter(|(other, _)| *other != id).count();
+        if others == 0 {
+            return Err(Error::LastSlot { slot: id.short() });
+        }
+        self.objects.delete(ObjectName::new(ObjectKind::Keys, id))?;
+        Ok(id)
+    }
+}
+
+/// What a further bundle needs of a generation.
+fn secret_of(keys: &GenerationKeys) -> Option<GenerationSecret> {
+    keys.secret.as_ref().map(|secret| GenerationSecret { number: keys.number, secret: secret.clone() })
+}

@@ -1,0 +1,245 @@
+//! [`Reader`]: chunks by id. Every chunk is proved by its keyed hash before its bytes are used.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::Repository;
+use super::view::{View, is_absent};
+use crate::error::{Error, Result};
+use crate::format::index::{PackRow, ShortId};
+use crate::format::pack::{BLOCK_BYTES_MAX, PackHeader, PackKeyError, PackKeys};
+use crate::id::{ChunkId, PackId};
+use crate::index::Location;
+use crate::keys::domain::ChunkKind;
+use crate::keys::keyring::Rights;
+use crate::progress::Context;
+use crate::seal::compress::decompress;
+use crate::seal::hpke::Encapsulation;
+use crate::store::ByteRange;
+
+/// Plain bytes of blocks that are kept for the next chunk: a window of neighbouring files for each of a few threads.
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+
+/// Packs whose keys are kept; an agreement on a key costs a tenth of a millisecond.
+const PACK_KEYS_MAX: usize = 4096;
+
+/// Reads chunks of a repository. Shared by the threads of an operation.
+pub struct Reader<'r> {
+    repository: &'r Repository,
+    context: Context<'r>,
+    view: RwLock<Arc<View>>,
+    blocks: Mutex<BlockCache>,
+    keys: Mutex<HashMap<PackId, Arc<PackKeys>>>,
+}
+
+impl<'r> Reader<'r> {
+    /// A reader of what the repository holds now.
+    pub fn open(repository: &'r Repository, cx: &Context<'r>) -> Result<Self> {
+        repository.require(Rights::READ)?;
+        let view = repository.look(cx)?;
+        Ok(Self {
+            repository,
+            context: *cx,
+            view: RwLock::new(Arc::new(view)),
+            blocks: Mutex::default(),
+            keys: Mutex::default(),
+        })
+    }
+
+    /// The view that look-ups go to now.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where a chunk lies; a pack that is not condemned is preferred.
+    ///
+    /// # Errors
+    /// [`Error::MissingChunk`], after the index was listed again: somebody may have pruned meanwhile.
+    pub fn locate(&self, id: &ChunkId) -> Result<Location> {
+        self.locate_but(id, &[])
+    }
+
+    /// Where a chunk lies, in one of these packs only.
+    ///
+    /// # Errors
+    /// [`Error::MissingChunk`].
+    pub fn locate_among(&self, id: &ChunkId, packs: &HashSet<PackId>) -> Result<Location> {
+        let found = self.view().index.lookup(&ShortId::from(*id), &|pack| packs.contains(pack));
+        found.map_err(|source| self.repository.index_error(source))?.ok_or(Error::MissingChunk { id: *id })
+    }
+
+    fn locate_but(&self, id: &ChunkId, broken: &[PackId]) -> Result<Location> {
+        let view = self.view();
+        if let Some(location) = self.lookup(&view, id, broken)? {
+            return Ok(location);
+        }
+        let view = self.refresh(&view)?;
+        self.lookup(&view, id, broken)?.ok_or(Error::MissingChunk { id: *id })
+    }
+
+    fn lookup(&self, view: &View, id: &ChunkId, broken: &[PackId]) -> Result<Option<Location>> {
+        let short = ShortId::from(*id);
+        let usable = |pack: &PackId| !broken.contains(pack);
+        let spared = |pack: &PackId| usable(pack) && view.condemned.spares(pack);
+        let found = match view.index.lookup(&short, &spared) {
+            Ok(None) => view.index.lookup(&short, &usable),
+            found => found,
+        };
+        found.map_err(|source| self.repository.index_error(source))
+    }
+
+    /// Looks again, unless another thread has done so since `stale` was taken.
+    fn refresh(&self, stale: &Arc<View>) -> Result<Arc<View>> {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&view, stale) {
+            *view = Arc::new(self.repository.look(&self.context)?);
+        }
+        Ok(Arc::clone(&view))
+    }
+
+    /// The plaintext of a chunk, proved. When one pack does not give it, another one that holds it is tried.
+    pub fn chunk(&self, kind: ChunkKind, id: &ChunkId) -> Result<Vec<u8>> {
+        let mut broken = Vec::new();
+        let mut first_error = None;
+        loop {
+            let location = match self.locate_but(id, &broken) {
+                Ok(location) => location,
+                Err(error) => return Err(first_error.unwrap_or(error)),
+            };
+            match self.chunk_at(kind, id, &location) {
+                Ok(plain) => return Ok(plain),
+                Err(error) if is_damage(&error) => {
+                    broken.push(location.pack.id);
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn chunk_at(&self, kind: ChunkKind, id: &ChunkId, location: &Location) -> Result<Vec<u8>> {
+        let block = self.block(location)?;
+        self.prove(kind, id, location, &block).map(<[u8]>::to_vec)
+    }
+
+    /// The bytes of a chunk in its block, once their keyed hash is the chunk's id.
+    pub fn prove<'b>(&self, kind: ChunkKind, id: &ChunkId, location: &Location, block: &'b [u8]) -> Result<&'b [u8]> {
+        let (start, len) = (location.offset as usize, location.len as usize);
+        let plain = block.get(start..start + len);
+        match plain {
+            Some(plain) if self.repository.keyring.domain.chunk_id(kind, plain) == *id => Ok(plain),
+            _ => Err(damaged(location, format!("it does not hold chunk {id}"))),
+        }
+    }
+
+    /// The plaintext of a block; its chunks are not proved yet.
+    pub fn block(&self, location: &Location) -> Result<Arc<Vec<u8>>> {
+        let key = (location.pack.id, location.block.ordinal);
+        if let Some(block) = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(block);
+        }
+        let block = Arc::new(self.read_block(location)?);
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&block));
+        Ok(block)
+    }
+
+    fn read_block(&self, location: &Location) -> Result<Vec<u8>> {
+        let row = &location.block;
+        let range = ByteRange::At { offset: row.offset.into(), len: row.sealed_len.into() };
+        let sealed = match self.repository.objects.get_range(location.pack.name(), range) {
+            // Nothing is wrong with the store: the pack ends too early, or it is gone.
+            Err(error) if is_absent(&error) || is_short(&error) => {
+                return Err(damaged(location, crate::error::with_causes(&error)));
+            }
+            sealed => sealed?,
+        };
+        self.open_block(location, sealed)
+    }
+
+    /// Unseals and decompresses a block.
+    pub fn open_block(&self, location: &Location, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let row = &location.block;
+        let plain_len = row.plain_len as usize;
+        if plain_len > BLOCK_BYTES_MAX {
+            return Err(damaged(location, "it claims to be longer than any block".to_owned()));
+        }
+        let keys = self.pack_keys(&location.pack).map_err(|error| damaged(location, error.to_string()))?;
+        let coded = keys.unseal_block(row.ordinal, sealed).map_err(|error| damaged(location, error.to_string()))?;
+        decompress(&coded, plain_len).map_err(|error| damaged(location, error.to_string()))
+    }
+
+    fn pack_keys(&self, pack: &PackRow) -> std::result::Result<Arc<PackKeys>, PackKeyError> {
+        if let Some(keys) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&pack.id) {
+            return Ok(Arc::clone(keys));
+        }
+        let header = PackHeader {
+            kind: pack.kind,
+            generation: pack.generation,
+            encapsulation: Encapsulation(pack.encapsulation),
+            commitment: pack.commitment,
+        };
+        let keys = Arc::new(self.repository.pack_keys(&header)?);
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PACK_KEYS_MAX {
+            known.clear();
+        }
+        known.insert(pack.id, Arc::clone(&keys));
+        Ok(keys)
+    }
+}
+
+impl Repository {
+    /// The keys of a pack with this header.
+    pub fn pack_keys(&self, header: &PackHeader) -> std::result::Result<PackKeys, PackKeyError> {
+        let keys = self.keyring.generations.get(&header.generation).ok_or(PackKeyError::WrongKey)?;
+        header.keys(keys, &self.id())
+    }
+}
+
+/// Whether an error means that data is missing or wrong, and not that the store does not answer.
+pub fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::DamagedBlock { .. } | Error::MissingChunk { .. } | Error::MalformedChunk { .. })
+}
+
+fn is_short(error: &Error) -> bool {
+    matches!(error, Error::Store { source: crate::store::StoreError::Short { .. }, .. })
+}
+
+fn damaged(location: &Location, reason: String) -> Error {
+    Error::DamagedBlock { ordinal: location.block.ordinal, pack: location.pack.id, reason }
+}
+
+type BlockKey = (PackId, u32);
+
+/// Blocks in the order of their last use.
+#[derive(Default)]
+struct BlockCache {
+    blocks: HashMap<BlockKey, Arc<Vec<u8>>>,
+    order: VecDeque<BlockKey>,
+    bytes: usize,
+}
+
+impl BlockCache {
+    fn get(&mut self, key: &BlockKey) -> Option<Arc<Vec<u8>>> {
+        let block = Arc::clone(self.blocks.get(key)?);
+        // A few dozen blocks: a search in order costs less than what it saves.
+        self.order.retain(|other| other != key);
+        self.order.push_back(*key);
+        Some(block)
+    }
+
+    fn insert(&mut self, key: BlockKey, block: Arc<Vec<u8>>) {
+        self.bytes += block.len();
+        if let Some(old) = self.blocks.insert(key, block) {
+            self.bytes -= old.len();
+            self.order.retain(|other| *other != key);
+        }
+        self.order.push_back(key);
+        while self.bytes > BLOCK_CACHE_BYTES && self.order.len() > 1 {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(block) = self.blocks.remove(&oldest) {
+                self.bytes -= block.len();
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! [`Repository`]: made, found, opened. What an operation needs of it stands in the modules below.
+//!
+//! Opening goes in two steps: [`Found`] has read `config` and compared its id with the one seen at first contact, before
+//! anybody is asked for a passphrase; [`Found::unlock`] opens a slot, its bundle and the charter.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::chunker::SizeClasses;
+use crate::env;
+use crate::error::{Error, Result};
+use crate::format::charter::{Bundle, GenerationStatement, PrincipalStatement, StatementKind};
+use crate::format::config::{self, CONFIG_BYTES_MAX, Config, OwnerKeys};
+use crate::format::metadata::Timestamp;
+use crate::format::record::Extras;
+use crate::format::tree::TreeConstants;
+use crate::id::{RepositoryId, StatementId};
+use crate::keys::domain::DedupDomain;
+use crate::keys::generation::GenerationSecret;
+use crate::keys::keyring::{Keyring, Principal, Rights};
+use crate::keys::signing::Signatory;
+use crate::progress::Context;
+use crate::seal::hpke::DataPrivateKey;
+use crate::store::{ObjectName, Store, StoreError};
+
+pub mod access;
+pub mod charter;
+pub mod commit;
+pub mod fetch;
+pub mod objects;
+pub mod packer;
+pub mod session;
+pub mod snapshots;
+pub mod state;
+pub mod view;
+
+use access::{KeySource, NewKey};
+use charter::{Author, Charter};
+use objects::Objects;
+use state::{Pins, State};
+use zeroize::Zeroizing;
+
+/// Length of a full pack: large enough that a store's cost per object vanishes, small enough that four fit in memory.
+pub const PACK_BYTES_DEFAULT: u32 = 32 << 20;
+
+/// Where this user keeps what is not in the repository.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Pins, signing keys, heads.
+    pub state: PathBuf,
+    /// What can be made anew: the local index.
+    pub cache: PathBuf,
+}
+
+/// Who and where this process is, as snapshots and statements name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Name of the machine.
+    pub host: String,
+    /// Name of the user.
+    pub user: String,
+}
+
+/// What may be chosen when a repository is made.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// Length of a full pack in bytes.
+    pub pack_bytes: u32,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self { pack_bytes: PACK_BYTES_DEFAULT }
+    }
+}
+
+/// A repository that is open.
+pub struct Repository {
+    /// Its objects.
+    pub objects: Objects,
+    /// What was fixed when it was made.
+    pub config: Config,
+    /// The keys, as far as the slot gives them.
+    pub keyring: Arc<Keyring>,
+    /// The newest statements of its charter.
+    pub charter_heads: Vec<StatementId>,
+    /// What this user on this machine remembers of it.
+    pub state: State,
+    /// The folder of the local index.
+    pub index_folder: PathBuf,
+    /// Signs for this user on this machine.
+    pub signatory: Signatory,
+    /// Who this is.
+    pub identity: Identity,
+}
+
+/// A repository whose `config` has been read and whose id is the one this machine knows.
+pub struct Found {
+    objects: Objects,
+    config: Config,
+    id: RepositoryId,
+    places: Places,
+}
+
+impl Found {
+    /// Reads `config` and compares the id with the pin.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryChanged`] before anything is asked or stored.
+    pub fn look(store: Arc<dyn Store>, places: &Places) -> Result<Self> {
+        let objects = Objects::new(store);
+        let location = objects.location();
+        let pins = Pins::new(&places.state);
+        let pinned = pins.get(&location)?;
+        let bytes = match objects.get(ObjectName::CONFIG, CONFIG_BYTES_MAX) {
+            Err(Error::Store { source: StoreError::Absent, .. }) if pinned.is_some() => {
+                return Err(Error::RepositoryGone { location });
+            }
+            bytes => bytes?,
+        };
+        let (config, id) =
+            config::decode_object(&bytes).map_err(|source| Error::Object { object: ObjectName::CONFIG, source })?;
+        match pinned {
+            Some(pinned) if pinned != id => Err(Error::RepositoryChanged { location, pinned, found: id }),
+            _ => Ok(Self { objects, config, id, places: places.clone() }),
+        }
+    }
+
+    /// Opens a slot, the bundle under its key, and the charter.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] when no slot opens.
+    pub fn unlock(self, key: &KeySource, identity: &Identity, cx: &Context<'_>) -> Result<Repository> {
+        let location = self.objects.location();
+        let charter = Charter::read(&self.objects, &self.config, &self.id, cx)?;
+        let (slot, slot_key) = access::open_slot(&self.objects, &self.id, key, cx)?;
+        let no_bundle = || Error::NoBundle { location: location.clone(), slot: slot.short() };
+        let bundle = charter.bundle(&slot_key, &self.id).ok_or_else(no_bundle)??;
+        if bundle.repository != self.id {
+            return Err(no_bundle());
+        }
+        let keyring = keyring_of(bundle);
+        charter.name_principals(&keyring, cx);
+        let state = State::open(&self.places.state, &self.id)?;
+        let signatory = state.signatory()?;
+        Pins::new(&self.places.state).set(&location, self.id)?;
+        Ok(Repository {
+            objects: self.objects,
+            config: self.config,
+            keyring: Arc::new(keyring),
+            charter_heads: charter.heads(),
+            state,
+            index_folder: self.places.cache.join(self.id.to_string()).join("index"),
+            signatory,
+            identity: identity.clone(),
+        })
+    }
+}
+
+fn keyring_of(bundle: Bundle) -> Keyring {
+    let generations = bundle.generations.iter().map(|secret| (secret.number, secret.keys())).collect();
+    Keyring::new(bundle.repository, bundle.rights, bundle.domain, generations, bundle.owner)
+}
+
+impl Repository {
+    /// Makes a repository in an empty store, with one slot that `key` opens.
+    ///
+    /// `config` is put last: until then there is no repository, and an interrupted `init` can be run again.
+    pub fn init(
+        store: Arc<dyn Store>,
+        key: &NewKey,
+        options: &InitOptions,
+        places: &Places,
+        identity: &Identity,
+        cx: &Context<'_>,
+    ) -> Result<RepositoryId> {
+        let objects = Objects::new(store);
+        if objects.get_if_present(ObjectName::CONFIG, CONFIG_BYTES_MAX)?.is_some() {
+            return Err(Error::RepositoryExists { location: objects.location() });
+        }
+        let owner = Signatory::from_seed(&Zeroizing::new(env::random_bytes()?));
+        let config = new_config(&owner, options)?;
+        let bytes = config::encode_object(&config, &owner);
+        let (_, id) =
+            config::decode_object(&bytes).map_err(|source| Error::Object { object: ObjectName::CONFIG, source })?;
+
+        let generation = GenerationSecret { number: 1, secret: Zeroizing::new(env::random_bytes()?) };
+        let keys = generation.keys();
+        let time = cx.clock.now().into();
+        let mut author = Author { objects: &objects, repository: id, owner: &owner, heads: Vec::new() };
+        let statement = GenerationStatement { number: 1, public: keys.public.clone(), time, extras: Extras::default() };
+        author.state(StatementKind::Generation, &statement, &keys)?;
+        let bundle = Bundle {
+            repository: id,
+            rights: Rights::ALL,
+            domain: DedupDomain::from_secret(Zeroizing::new(env::random_bytes()?)),
+            generations: vec![generation],
+            owner: Some(Signatory::from_seed(&owner.seed())),
+            extras: Extras::default(),
+        };
+        access::add_slot(&mut author, &config, &bundle, &keys, key, identity, time)?;
+        objects.put_config(&bytes)?;
+        Pins::new(&places.state).set(&objects.location(), id)?;
+        Ok(id)
+    }
+
+    /// The id of the repository.
+    pub fn id(&self) -> RepositoryId {
+        self.keyring.repository
+    }
+
+    /// # Errors
+    /// [`Error::NotPermitted`] when the key at hand does not give `right`.
+    pub fn require(&self, right: Rights) -> Result<()> {
+        if self.keyring.rights.contains(right) { Ok(()) } else { Err(Error::NotPermitted { right }) }
+    }
+
+    /// Sees to it that the charter names this user on this machine, so that others accept what it signs. A client with the
+    /// full key names itself.
+    pub fn introduce_self(&mut self, cx: &Context<'_>) -> Result<()> {
+        let key = self.signatory.public();
+        if self.keyring.principal(&key.principal()).is_some() {
+            return Ok(());
+        }
+        let rights = self.keyring.rights;
+        let Identity { host, user } = self.identity.clone();
+        let principal = Principal { key, rights, host, user };
+        let statement =
+            PrincipalStatement { principal: principal.clone(), time: cx.clock.now().into(), extras: Extras::default() };
+        let owner = self.keyring.owner.as_ref().ok_or(Error::NotPermitted { right: Rights::OWN })?;
+        let mut author = Author {
+            objects: &self.objects,
+            repository: self.keyring.repository,
+            owner,
+            heads: self.charter_heads.clone(),
+        };
+        author.state(StatementKind::Principal, &statement, self.keyring.newest())?;
+        self.charter_heads = author.heads;
+        self.keyring.name(principal);
+        Ok(())
+    }
+}
+
+fn new_config(owner: &Signatory, options: &InitOptions) -> Result<Config> {
+    if !config::PACK_BYTES_RANGE.contains(&options.pack_bytes) {
+        return Err(Error::Usage(format!("a pack size of {} bytes is out of range", options.pack_bytes)));
+    }
+    let sealing = DataPrivateKey::from_seed(&access::escrow_seed(owner)).public();
+    Ok(Config {
+        salt: env::random_bytes()?,
+        owners: vec![OwnerKeys { signing: owner.public(), sealing }],
+        threshold: 1,
+        chunks: SizeClasses::DEFAULT,
+        trees: TreeConstants::DEFAULT,
+        pack_bytes: options.pack_bytes,
+        extras: Extras::default(),
+    })
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        let mut secs = time.as_second();
+        let mut nanos = time.subsec_nanosecond();
+        if nanos < 0 {
+            // jiff counts from zero in both directions; here the fraction always goes forward.
+            secs -= 1;
+            nanos += 1_000_000_000;
+        }
+        Self { secs, nanos: nanos.unsigned_abs() }
+    }
+}
+
+impl Timestamp {
+    /// The same moment for calculations with calendars; nothing beyond the years that these know.
+    pub fn to_jiff(self) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::new(self.secs, self.nanos.try_into().ok()?).ok()
+    }
+}
+
+/// The folders of this user that are never part of a backup.
+pub fn own_folders(places: &Places) -> [&Path; 2] {
+    [&places.state, &places.cache]
+}

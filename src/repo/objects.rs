@@ -1,0 +1,82 @@
+//! [`Objects`]: a store whose answers are checked and whose errors name object and place.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::id::ObjectId;
+use crate::store::{ByteRange, Listed, ObjectKind, ObjectName, Store, StoreError};
+
+/// The objects of one repository.
+#[derive(Clone)]
+pub struct Objects {
+    store: Arc<dyn Store>,
+}
+
+impl Objects {
+    /// The objects in `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Where they are, for messages.
+    pub fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// Stores bytes under the name that their hash gives, and answers that name.
+    pub fn put(&self, kind: ObjectKind, bytes: &[u8]) -> Result<ObjectName> {
+        let name = ObjectName::new(kind, ObjectId::of(bytes));
+        self.store.put(&name, bytes).map_err(|source| self.error("store", name, source))?;
+        Ok(name)
+    }
+
+    /// The whole object, proved by its hash. `config` has no such proof; its signature is checked by whoever decodes it.
+    pub fn get(&self, name: ObjectName, limit: u64) -> Result<Vec<u8>> {
+        let bytes =
+            self.store.get(&name, ByteRange::Whole { limit }).map_err(|source| self.error("read", name, source))?;
+        if name != ObjectName::CONFIG && ObjectId::of(&bytes) != name.id() {
+            return Err(Error::WrongHash { object: name });
+        }
+        Ok(bytes)
+    }
+
+    /// Like [`Self::get`], but nothing when there is no such object.
+    pub fn get_if_present(&self, name: ObjectName, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self.get(name, limit) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::Store { source: StoreError::Absent, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Part of an object; proved by nothing but what is sealed in it.
+    pub fn get_range(&self, name: ObjectName, range: ByteRange) -> Result<Vec<u8>> {
+        self.store.get(&name, range).map_err(|source| self.error("read", name, source))
+    }
+
+    /// Every object of a kind, or an error.
+    pub fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>> {
+        self.store.list(kind).map_err(|source| Error::List { kind, location: self.location(), source })
+    }
+
+    /// Removes an object; one that is not there is success.
+    pub fn delete(&self, name: ObjectName) -> Result<()> {
+        self.store.delete(&name).map_err(|source| self.error("delete", name, source))
+    }
+
+    /// Stores `config`, which exists once.
+    pub fn put_config(&self, bytes: &[u8]) -> Result<()> {
+        let name = ObjectName::CONFIG;
+        match self.store.put(&name, bytes) {
+            Ok(()) => Ok(()),
+            Err(StoreError::Denied(_)) if self.store.get(&name, ByteRange::Whole { limit: u64::MAX }).is_ok() => {
+                Err(Error::RepositoryExists { location: self.location() })
+            }
+            Err(source) => Err(self.error("store", name, source)),
+        }
+    }
+
+    fn error(&self, action: &'static str, object: ObjectName, source: StoreError) -> Error {
+        Error::Store { action, object, location: self.location(), source }
+    }
+}

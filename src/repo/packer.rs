@@ -1,0 +1,400 @@
+//! Blocks are compressed and sealed on all cores, gathered in packs, and put by threads that wait for the store.
+//!
+//! Memory is a sum of bounds: [`BLOCKS_PER_CORE`] blocks of plaintext for each core, and [`PACKS_MAX`] packs of ciphertext,
+//! open and in flight together.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::objects::Objects;
+use crate::error::{Error, Result};
+use crate::format::EncodeError;
+use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, ShortId};
+use crate::format::pack::{
+    Directory, DirectoryBlock, DirectoryChunk, HEADER_LEN, PackHeader, PackKeys, PackLength, tail_len,
+};
+use crate::id::PrincipalId;
+use crate::keys::domain::ChunkKind;
+use crate::keys::keyring::Keyring;
+use crate::seal::aead::TAG_LEN;
+use crate::seal::compress::Compressor;
+
+/// Packs in memory: one open of each kind, and two on their way.
+const PACKS_MAX: usize = 4;
+
+/// Threads that put packs: while one waits for a disk's cache to be flushed, the other one writes.
+const PUT_THREADS: usize = 2;
+
+/// Blocks that may wait for or undergo compression, for each core: enough that no core waits for the reader.
+const BLOCKS_PER_CORE: usize = 3;
+
+/// zstd's own default: three quarters of what level 9 saves at four times its speed.
+const COMPRESSION_LEVEL: i32 = 3;
+
+/// Consecutive chunks that are compressed and sealed together.
+pub struct Block {
+    /// Which packs it belongs to.
+    pub kind: PackKind,
+    /// The chunks one after the other.
+    pub plain: Vec<u8>,
+    /// What they are.
+    pub chunks: Vec<BlockChunk>,
+}
+
+/// A chunk in a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockChunk {
+    /// Start of its id.
+    pub id: ShortId,
+    /// What it holds.
+    pub kind: ChunkKind,
+    /// Plain length in bytes.
+    pub len: u32,
+}
+
+/// A pack that is durable, with its rows for the index; blocks refer to no pack yet, chunks to blocks by ordinal.
+pub struct StoredPack {
+    /// The pack.
+    pub row: PackRow,
+    /// Its blocks by ordinal.
+    pub blocks: Vec<BlockRow>,
+    /// Its chunks, block by block.
+    pub chunks: Vec<ChunkRow>,
+}
+
+/// Makes packs of blocks. After a failure it is spent and answers every call with that error.
+pub struct Packer {
+    shared: Arc<Shared>,
+    putters: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    keyring: Arc<Keyring>,
+    origin: PrincipalId,
+    pack_bytes: u32,
+    blocks_max: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<PackKind, Arc<OpenPack>>,
+    /// Blocks that were pushed and are not in a pack yet.
+    blocks: usize,
+    /// Packs that are open or on their way.
+    packs: usize,
+    stored: Vec<StoredPack>,
+    failure: Option<Arc<Error>>,
+    /// Where sealed packs go; nothing once the packer is closed.
+    out: Option<Sender<SealedPack>>,
+}
+
+/// A pack that blocks are being sealed into. The lock is held for copying, never for sealing.
+struct OpenPack {
+    header: PackHeader,
+    keys: PackKeys,
+    filling: Mutex<Filling>,
+}
+
+struct Filling {
+    bytes: Vec<u8>,
+    directory: Directory,
+    chunks: Vec<ChunkRow>,
+    /// Blocks that have a place and are not there yet.
+    outstanding: usize,
+    /// Set once no further block gets a place.
+    closed: Option<PackLength>,
+}
+
+/// The place of a block in a pack: **each ordinal is given out once**, by the pack's own counter.
+struct Place {
+    pack: Arc<OpenPack>,
+    ordinal: u32,
+    offset: usize,
+}
+
+struct SealedPack {
+    bytes: Vec<u8>,
+    stored: StoredPack,
+}
+
+impl Packer {
+    /// A packer that puts to `objects` in the name of `origin`.
+    pub fn start(objects: &Objects, keyring: &Arc<Keyring>, origin: PrincipalId, pack_bytes: u32) -> Self {
+        let (out, sealed) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            keyring: Arc::clone(keyring),
+            origin,
+            pack_bytes,
+            blocks_max: BLOCKS_PER_CORE * rayon::current_num_threads(),
+            state: Mutex::new(State { out: Some(out), ..State::default() }),
+            changed: Condvar::new(),
+        });
+        let sealed = Arc::new(Mutex::new(sealed));
+        let putters = (0..PUT_THREADS)
+            .filter_map(|_| {
+                let (shared, sealed, objects) = (Arc::clone(&shared), Arc::clone(&sealed), objects.clone());
+                let name = "caddis-put".to_owned();
+                thread::Builder::new().name(name).spawn(move || shared.put_packs(&sealed, &objects)).ok()
+            })
+            .collect();
+        Self { shared, putters }
+    }
+
+    /// Hands over a block; waits while too many are in work.
+    pub fn push(&self, block: Block) -> Result<()> {
+        let mut state = self.shared.lock();
+        while state.failure.is_none() && state.blocks >= self.shared.blocks_max {
+            state = self.shared.wait(state);
+        }
+        spent(&state)?;
+        state.blocks += 1;
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        rayon::spawn(move || shared.pack_block(block));
+        Ok(())
+    }
+
+    /// Packs that have become durable since the last call.
+    pub fn take_stored(&self) -> Vec<StoredPack> {
+        std::mem::take(&mut self.shared.lock().stored)
+    }
+
+    /// Closes the open packs and waits until all are durable.
+    pub fn flush(&self) -> Result<()> {
+        let mut state = self.shared.lock();
+        while state.failure.is_none() && state.blocks > 0 {
+            state = self.shared.wait(state);
+        }
+        spent(&state)?;
+        let open: Vec<_> = state.open.drain().map(|(_, pack)| pack).collect();
+        drop(state);
+        for pack in open {
+            self.shared.close(&pack, PackLength::Last { full: self.shared.pack_bytes });
+        }
+        let mut state = self.shared.lock();
+        while state.failure.is_none() && state.packs > 0 {
+            state = self.shared.wait(state);
+        }
+        spent(&state)
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        // Without a sender the put threads come to their end, after what is on its way.
+        self.shared.lock().out = None;
+        for putter in self.putters.drain(..) {
+            // A thread that panicked has left its mark as a failure.
+            let _ = putter.join();
+        }
+    }
+}
+
+fn spent(state: &State) -> Result<()> {
+    match &state.failure {
+        Some(error) => Err(Error::Spent(Arc::clone(error))),
+        None => Ok(()),
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: Error) {
+        self.lock().failure.get_or_insert(Arc::new(error));
+        self.changed.notify_all();
+    }
+
+    /// Compresses and seals one block and puts it in its place. Runs on a worker.
+    fn pack_block(&self, block: Block) {
+        let coded = compress(&block);
+        let packed =
+            self.place(&block, coded.len() + TAG_LEN).and_then(|place| seal_into(&place, coded).map(|()| place));
+        match packed {
+            Ok(place) => self.settle(&place.pack),
+            Err(error) => self.fail(error),
+        }
+        self.lock().blocks -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Finds a place for a block, in the open pack or in a new one.
+    fn place(&self, block: &Block, sealed_len: usize) -> Result<Place> {
+        let mut state = self.lock();
+        loop {
+            spent(&state)?;
+            let pack = match state.open.get(&block.kind) {
+                Some(pack) => Arc::clone(pack),
+                None if state.packs < PACKS_MAX => {
+                    let pack = Arc::new(self.new_pack(block.kind)?);
+                    state.packs += 1;
+                    state.open.insert(block.kind, Arc::clone(&pack));
+                    pack
+                }
+                None => {
+                    state = self.wait(state);
+                    continue;
+                }
+            };
+            if let Some((ordinal, offset)) = pack.reserve(block, sealed_len, self.pack_bytes) {
+                return Ok(Place { pack, ordinal, offset });
+            }
+            state.open.remove(&block.kind);
+            drop(state);
+            self.close(&pack, PackLength::Full(self.pack_bytes));
+            state = self.lock();
+        }
+    }
+
+    fn new_pack(&self, kind: PackKind) -> Result<OpenPack> {
+        let (header, keys) = PackKeys::fresh(kind, self.keyring.newest(), &self.keyring.repository)
+            .map_err(|error| Error::Encode { what: "a pack", source: EncodeError::Hpke(error) })?;
+        let mut bytes = Vec::with_capacity(self.pack_bytes as usize);
+        bytes.extend(header.to_bytes());
+        let filling =
+            Filling { bytes, directory: Directory::default(), chunks: Vec::new(), outstanding: 0, closed: None };
+        Ok(OpenPack { header, keys, filling: Mutex::new(filling) })
+    }
+
+    /// Gives out no further place in a pack, and sends it off when all blocks are in place.
+    fn close(&self, pack: &OpenPack, length: PackLength) {
+        let mut filling = pack.lock();
+        filling.closed = Some(length);
+        if filling.outstanding == 0 {
+            self.send(pack, &mut filling, length);
+        }
+    }
+
+    /// A block is in its place; the last one sends a closed pack off.
+    fn settle(&self, pack: &OpenPack) {
+        let mut filling = pack.lock();
+        filling.outstanding -= 1;
+        if let (0, Some(length)) = (filling.outstanding, filling.closed) {
+            self.send(pack, &mut filling, length);
+        }
+    }
+
+    fn send(&self, pack: &OpenPack, filling: &mut Filling, length: PackLength) {
+        let sealed = pack.finish(filling, length, self.origin);
+        if let Some(out) = &self.lock().out {
+            // The receivers live as long as this packer does.
+            let _ = out.send(sealed);
+        }
+    }
+
+    /// Puts packs one after the other until there will be no more. Runs on a thread of its own.
+    fn put_packs(&self, sealed: &Mutex<Receiver<SealedPack>>, objects: &Objects) {
+        loop {
+            let next = sealed.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(mut pack) = next else { return };
+            match objects.put(pack.stored.row.kind.object_kind(), &pack.bytes) {
+                Ok(name) => {
+                    pack.stored.row.id = name.id().into();
+                    let mut state = self.lock();
+                    state.stored.push(pack.stored);
+                    state.packs -= 1;
+                    drop(state);
+                    self.changed.notify_all();
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+}
+
+impl OpenPack {
+    fn lock(&self) -> MutexGuard<'_, Filling> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a block, if one is left.
+    fn reserve(&self, block: &Block, sealed_len: usize, pack_bytes: u32) -> Option<(u32, usize)> {
+        let mut filling = self.lock();
+        let offset = filling.bytes.len();
+        let directory = &filling.directory;
+        let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + block.chunks.len());
+        let is_full = offset + sealed_len + tail > pack_bytes as usize;
+        // A block that fits into no pack gets one of its own, which is then longer than others.
+        if filling.closed.is_some() || (is_full && offset > HEADER_LEN) {
+            return None;
+        }
+        let ordinal = u32_len(filling.directory.blocks.len());
+        filling.directory.blocks.push(DirectoryBlock {
+            offset: u32_len(offset),
+            sealed_len: u32_len(sealed_len),
+            plain_len: u32_len(block.plain.len()),
+            chunks: u32_len(block.chunks.len()),
+        });
+        let mut at = 0;
+        for chunk in &block.chunks {
+            filling.directory.chunks.push(DirectoryChunk { kind: chunk.kind, len: chunk.len });
+            filling.chunks.push(ChunkRow { id: chunk.id, block: ordinal, offset: at, len: chunk.len });
+            at += chunk.len;
+        }
+        filling.bytes.resize(offset + sealed_len, 0);
+        filling.outstanding += 1;
+        Some((ordinal, offset))
+    }
+
+    fn finish(&self, filling: &mut Filling, length: PackLength, origin: PrincipalId) -> SealedPack {
+        let mut bytes = std::mem::take(&mut filling.bytes);
+        let directory = std::mem::take(&mut filling.directory);
+        bytes.extend(self.keys.seal_tail(&directory, u32_len(bytes.len()), length));
+        let block = |(ordinal, block): (usize, &DirectoryBlock)| BlockRow {
+            pack: 0,
+            ordinal: u32_len(ordinal),
+            offset: block.offset,
+            sealed_len: block.sealed_len,
+            plain_len: block.plain_len,
+        };
+        let row = PackRow {
+            id: crate::id::PackId([0; 32]), // Known once it is put.
+            kind: self.header.kind,
+            bytes: bytes.len() as u64,
+            generation: self.header.generation,
+            encapsulation: self.header.encapsulation.0,
+            commitment: self.header.commitment,
+            origin,
+            proved: false,
+        };
+        let blocks = directory.blocks.iter().enumerate().map(block).collect();
+        SealedPack { bytes, stored: StoredPack { row, blocks, chunks: std::mem::take(&mut filling.chunks) } }
+    }
+}
+
+/// Seals a block and copies it to its place, after proving that it opens again: memory that flips bits is real, and this is
+/// the last moment at which the plaintext is at hand.
+fn seal_into(place: &Place, coded: Vec<u8>) -> Result<()> {
+    let sealed = place.pack.keys.seal_block(place.ordinal, coded.clone());
+    if place.pack.keys.unseal_block(place.ordinal, sealed.clone()).ok() != Some(coded) {
+        return Err(Error::SelfCheck);
+    }
+    place.pack.lock().bytes[place.offset..place.offset + sealed.len()].copy_from_slice(&sealed);
+    Ok(())
+}
+
+/// Compresses with the worker's own compressor: a new one for each block would cost a quarter of the time.
+fn compress(block: &Block) -> Vec<u8> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(COMPRESSION_LEVEL));
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| match block.chunks.len() {
+        1 => compressor.compress(&block.plain),
+        _ => compressor.compress_fully(&block.plain),
+    })
+}
+
+fn u32_len(len: usize) -> u32 {
+    u32::try_from(len).expect("a pack is shorter than 4 GiB")
+}

@@ -1,0 +1,232 @@
+//! [`Session`]: one run that writes. It decides which chunks are new, gathers them in blocks, and sees to it that packs are
+//! durable before the index names them.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use super::Repository;
+use super::packer::{Block, BlockChunk, Packer, StoredPack};
+use super::view::View;
+use crate::error::{Error, Result};
+use crate::format::index::{BlockRow, ChunkRow, PackKind, Segment, ShortId};
+use crate::format::log;
+use crate::id::{ChunkId, PackId};
+use crate::keys::domain::ChunkKind;
+use crate::progress::Context;
+use crate::store::ObjectKind;
+
+/// A block is closed when it has so many plain bytes: the ratio of a solid archive, and one file costs a millisecond to read.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A chunk from here on is a block of its own: it compresses as well alone, and no neighbour is read with it.
+const LARGE_CHUNK_BYTES: usize = 256 << 10;
+
+/// Blocks of data that are open at a time, one for each owner whose files turn up: a block never mixes files of two owners,
+/// or the length of one would tell something about the other.
+const OPEN_BLOCKS_MAX: usize = 4;
+
+/// An interim segment is put after so many packs or so long, so that a run that is killed is not done again from the start.
+const SEGMENT_PACKS: usize = 8;
+const SEGMENT_INTERVAL: Duration = Duration::from_secs(120);
+
+/// Whose bytes a chunk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file of this user.
+    User(u32),
+    /// Names and other metadata.
+    Tree,
+}
+
+/// What a session has stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Plain bytes of chunks that were new.
+    pub new_bytes: u64,
+    /// New chunks.
+    pub new_chunks: u64,
+    /// Bytes of packs and index segments put.
+    pub stored_bytes: u64,
+}
+
+/// One run that writes.
+pub struct Session<'r> {
+    repository: &'r Repository,
+    view: View,
+    packer: Packer,
+    /// Chunks that this run stores and no segment names yet. The one place where "is it new?" is answered.
+    claims: HashSet<ShortId>,
+    /// Packs that the snapshot will rely on.
+    relied: HashSet<PackId>,
+    open: VecDeque<(Origin, Block)>,
+    waiting: Vec<StoredPack>,
+    last_segment: Duration,
+    stored: Stored,
+}
+
+impl<'r> Session<'r> {
+    /// A session that deduplicates against `view`.
+    pub fn start(repository: &'r Repository, view: View, cx: &Context<'_>) -> Self {
+        let origin = repository.signatory.public().principal();
+        let packer = Packer::start(&repository.objects, &repository.keyring, origin, repository.config.pack_bytes);
+        Self {
+            repository,
+            view,
+            packer,
+            claims: HashSet::new(),
+            relied: HashSet::new(),
+            open: VecDeque::new(),
+            waiting: Vec::new(),
+            last_segment: cx.clock.elapsed(),
+            stored: Stored::default(),
+        }
+    }
+
+    /// The repository that is written to.
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+
+    /// Stores a chunk unless it is there already, and answers its id.
+    pub fn store(&mut self, kind: ChunkKind, origin: Origin, plain: &[u8], cx: &Context<'_>) -> Result<ChunkId> {
+        let id = self.repository.keyring.domain.chunk_id(kind, plain);
+        if !self.claim(id.into())? {
+            return Ok(id);
+        }
+        self.stored.new_chunks += 1;
+        self.stored.new_bytes += plain.len() as u64;
+        let len = u32::try_from(plain.len()).expect("chunks are at most 8 MiB long");
+        let chunk = BlockChunk { id: id.into(), kind, len };
+        if plain.len() >= LARGE_CHUNK_BYTES {
+            self.push(Block { kind: PackKind::of(kind), plain: plain.to_vec(), chunks: vec![chunk] }, cx)?;
+        } else {
+            self.gather(kind, origin, plain, chunk, cx)?;
+        }
+        Ok(id)
+    }
+
+    /// Whether a chunk is new, and from now on this run's to store.
+    fn claim(&mut self, id: ShortId) -> Result<bool> {
+        if self.claims.contains(&id) {
+            return Ok(false);
+        }
+        let usable = |pack: &_| self.repository.trusts(pack) && self.view.condemned.spares(&pack.id);
+        let found = self.view.index.lookup_where(&id, &usable).map_err(|source| self.repository.index_error(source))?;
+        match found {
+            Some(location) => {
+                self.relied.insert(location.pack.id);
+                Ok(false)
+            }
+            None => Ok(self.claims.insert(id)),
+        }
+    }
+
+    fn gather(
+        &mut self,
+        kind: ChunkKind,
+        origin: Origin,
+        plain: &[u8],
+        chunk: BlockChunk,
+        cx: &Context<'_>,
+    ) -> Result<()> {
+        let at = match self.open.iter().position(|(owner, _)| *owner == origin) {
+            Some(at) => at,
+            None => {
+                if self.open.len() == OPEN_BLOCKS_MAX
+                    && let Some((_, oldest)) = self.open.pop_front()
+                {
+                    self.push(oldest, cx)?;
+                }
+                let block =
+                    Block { kind: PackKind::of(kind), plain: Vec::with_capacity(BLOCK_BYTES), chunks: Vec::new() };
+                self.open.push_back((origin, block));
+                self.open.len() - 1
+            }
+        };
+        let block = &mut self.open[at].1;
+        block.plain.extend_from_slice(plain);
+        block.chunks.push(chunk);
+        if block.plain.len() >= BLOCK_BYTES
+            && let Some((_, full)) = self.open.remove(at)
+        {
+            self.push(full, cx)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, block: Block, cx: &Context<'_>) -> Result<()> {
+        self.packer.push(block)?;
+        self.waiting.extend(self.packer.take_stored());
+        let is_late = cx.clock.elapsed().saturating_sub(self.last_segment) >= SEGMENT_INTERVAL;
+        if self.waiting.len() >= SEGMENT_PACKS || (is_late && !self.waiting.is_empty()) {
+            self.put_segment(cx)?;
+        }
+        Ok(())
+    }
+
+    /// Makes all that was stored durable and known: packs, then the index.
+    pub fn flush(&mut self, cx: &Context<'_>) -> Result<()> {
+        while let Some((_, block)) = self.open.pop_front() {
+            self.push(block, cx)?;
+        }
+        self.packer.flush()?;
+        self.waiting.extend(self.packer.take_stored());
+        if self.waiting.is_empty() { Ok(()) } else { self.put_segment(cx) }
+    }
+
+    /// Puts an index segment for the packs that wait for one, and forgets the claims that it answers from now on.
+    fn put_segment(&mut self, cx: &Context<'_>) -> Result<()> {
+        let packs = std::mem::take(&mut self.waiting);
+        let segment = segment_of(&packs);
+        let bytes = log::encode_segment(&segment, &self.repository.keyring, &self.repository.signatory)
+            .map_err(|source| Error::Encode { what: "an index segment", source })?;
+        let name = self.repository.objects.put(ObjectKind::Index, &bytes)?;
+        self.view
+            .index
+            .add_segment(name.id().into(), &segment)
+            .map_err(|source| self.repository.index_error(source))?;
+        for chunk in &segment.chunks {
+            self.claims.remove(&chunk.id);
+        }
+        self.relied.extend(segment.packs.iter().map(|pack| pack.id));
+        self.stored.stored_bytes += bytes.len() as u64 + segment.packs.iter().map(|pack| pack.bytes).sum::<u64>();
+        self.last_segment = cx.clock.elapsed();
+        Ok(())
+    }
+
+    /// What has been stored so far.
+    pub fn stored(&self) -> Stored {
+        self.stored
+    }
+
+    /// What the session has seen and relies on, once all is flushed.
+    pub fn finish(mut self, cx: &Context<'_>) -> Result<Relied> {
+        self.flush(cx)?;
+        Ok(Relied { view: self.view, packs: self.relied })
+    }
+}
+
+/// The packs that a snapshot relies on, and the view in which they were usable.
+pub struct Relied {
+    /// As the session saw the repository when it began, and its own segments.
+    pub view: View,
+    /// Own packs, and packs of others that hold chunks of the snapshot.
+    pub packs: HashSet<PackId>,
+}
+
+fn segment_of(packs: &[StoredPack]) -> Segment {
+    let mut segment = Segment::default();
+    for (number, pack) in packs.iter().enumerate() {
+        let first = u32_count(segment.blocks.len());
+        let number = u32_count(number);
+        segment.packs.push(pack.row.clone());
+        segment.blocks.extend(pack.blocks.iter().map(|&block| BlockRow { pack: number, ..block }));
+        segment.chunks.extend(pack.chunks.iter().map(|&chunk| ChunkRow { block: first + chunk.block, ..chunk }));
+    }
+    segment.chunks.sort_unstable();
+    segment
+}
+
+fn u32_count(count: usize) -> u32 {
+    u32::try_from(count).expect("a session keeps few packs waiting")
+}

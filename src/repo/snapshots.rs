@@ -1,0 +1,328 @@
+//! Which snapshots there are, how they follow one another, and which one a user means.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use rayon::prelude::*;
+
+use super::Repository;
+use super::charter::{is_junk, report};
+use super::view::is_absent;
+use crate::error::{Error, Result};
+use crate::format::log::{self, LOG_BYTES_MAX};
+use crate::format::snapshot::{self, Body, Header, SNAPSHOT_BYTES_MAX, SealedSnapshot};
+use crate::id::SnapshotId;
+use crate::keys::keyring::Rights;
+use crate::progress::Context;
+use crate::store::{ObjectKind, ObjectName};
+
+/// A committed snapshot, opened.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// What every principal may know.
+    pub header: Header,
+    /// What readers may know.
+    pub body: Body,
+}
+
+/// The snapshots known at a moment and which of them are newest: no other one was written by somebody who had seen them.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotGraph {
+    heads: BTreeSet<SnapshotId>,
+}
+
+impl SnapshotGraph {
+    /// The newest snapshots; more than one after two runs at once.
+    pub fn heads(&self) -> Vec<SnapshotId> {
+        self.heads.iter().copied().collect()
+    }
+
+    /// The graph with one more snapshot, whose writer had seen all of it.
+    pub fn with(&self, id: SnapshotId) -> Self {
+        Self { heads: BTreeSet::from([id]) }
+    }
+}
+
+/// Restricts which snapshots are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of these machines, if any are given.
+    pub hosts: Vec<String>,
+    /// Only with one of these tags; several joined by `,` must all be there.
+    pub tags: Vec<String>,
+    /// Only those that hold all of these paths, absolute.
+    pub paths: Vec<Vec<u8>>,
+    /// Only with one of these labels.
+    pub labels: Vec<String>,
+}
+
+impl Filter {
+    /// Whether a snapshot is among those meant.
+    pub fn admits(&self, snapshot: &Snapshot) -> bool {
+        let Body { hosts, tags, paths, .. } = &snapshot.body;
+        let has_all_tags = |wanted: &String| wanted.split(',').all(|tag| tags.iter().any(|own| own == tag));
+        (self.hosts.is_empty() || self.hosts.iter().any(|host| hosts.contains(host)))
+            && (self.tags.is_empty() || self.tags.iter().any(has_all_tags))
+            && self.paths.iter().all(|path| paths.contains(path))
+            && (self.labels.is_empty()
+                || self.labels.iter().any(|label| snapshot.header.label.as_deref() == Some(label)))
+    }
+}
+
+impl Repository {
+    /// Every committed snapshot that is not forgotten, oldest first.
+    ///
+    /// # Errors
+    /// The store fails, the key may not read, or a snapshot needs a newer version. Junk is reported and passed over.
+    pub fn snapshots(&self, cx: &Context<'_>) -> Result<Vec<Snapshot>> {
+        self.require(Rights::READ)?;
+        let sealed = self.sealed_snapshots(cx)?;
+        let mut snapshots: Vec<Snapshot> = Vec::with_capacity(sealed.len());
+        let opened: Vec<_> = sealed
+            .into_par_iter()
+            .map(|(id, sealed)| {
+                let body = sealed.open_body(&self.keyring);
+                (id, sealed.header, body)
+            })
+            .collect();
+        for (id, header, body) in opened {
+            let name = ObjectName::new(ObjectKind::Snapshots, id);
+            match body.map_err(|source| Error::Object { object: name, source }) {
+                Ok(body) => snapshots.push(Snapshot { id, header, body }),
+                Err(error) if is_junk(&error) => report(cx, name, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        snapshots.sort_by_key(|snapshot| (snapshot.header.time, snapshot.id));
+        Ok(snapshots)
+    }
+
+    /// How the snapshots follow one another.
+    pub fn snapshot_graph(&self, cx: &Context<'_>) -> Result<SnapshotGraph> {
+        let sealed = self.sealed_snapshots(cx)?;
+        let seen: HashSet<SnapshotId> = sealed.values().flat_map(|snapshot| &snapshot.header.heads).copied().collect();
+        Ok(SnapshotGraph { heads: sealed.into_keys().filter(|id| !seen.contains(id)).collect() })
+    }
+
+    /// `snapshots/` is listed before `forgotten/`: a snapshot that was forgotten in between is then known to be.
+    fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, SealedSnapshot>> {
+        let listed = self.objects.list(ObjectKind::Snapshots)?;
+        let voids = self.voids(cx)?;
+        let listed: Vec<SnapshotId> =
+            listed.iter().map(|object| object.id.into()).filter(|id| !voids.contains_key(id)).collect();
+        let opened: Vec<_> = listed.into_par_iter().map(|id| (id, self.sealed_snapshot(id))).collect();
+        let mut snapshots = BTreeMap::new();
+        for (id, sealed) in opened {
+            match sealed {
+                Ok(sealed) => {
+                    snapshots.insert(id, sealed);
+                }
+                // Removed between listing and reading, as a prune does with what is void.
+                Err(error) if is_absent(&error) => {}
+                Err(error) if is_junk(&error) => report(cx, ObjectName::new(ObjectKind::Snapshots, id), &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(snapshots)
+    }
+
+    fn sealed_snapshot(&self, id: SnapshotId) -> Result<SealedSnapshot> {
+        let name = ObjectName::new(ObjectKind::Snapshots, id);
+        let bytes = self.objects.get(name, SNAPSHOT_BYTES_MAX)?;
+        snapshot::decode_object(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
+    }
+
+    /// Snapshots that are void for ever, with the reason.
+    pub fn voids(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, String>> {
+        let mut voids = BTreeMap::new();
+        for listed in self.objects.list(ObjectKind::Forgotten)? {
+            let name = ObjectName::new(ObjectKind::Forgotten, listed.id);
+            let record = self.objects.get(name, LOG_BYTES_MAX).and_then(|bytes| {
+                log::decode_forgotten(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
+            });
+            match record {
+                Ok(signed) => {
+                    for void in signed.record.entries {
+                        if self.may_void(&signed.maker, void.snapshot)? {
+                            voids.insert(void.snapshot, void.reason);
+                        }
+                    }
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) if is_junk(&error) => report(cx, name, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(voids)
+    }
+
+    /// Whoever may forget may void anything; a mere writer only what they announced themselves and have not committed.
+    fn may_void(&self, maker: &crate::keys::keyring::Principal, id: SnapshotId) -> Result<bool> {
+        if maker.rights.contains(Rights::FORGET) {
+            return Ok(true);
+        }
+        match self.sealed_snapshot(id) {
+            Ok(_) => Ok(false),
+            Err(error) if is_absent(&error) => Ok(true),
+            Err(error) if is_junk(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The one snapshot that `wanted` means among those that `filter` admits: an id or its beginning, `latest`, `latest~2`, a
+    /// tag, or a moment as `@2026-11-01` or `@2026-11-01 03:00` or RFC 3339, which means the newest snapshot not after it.
+    pub fn find_snapshot(&self, wanted: &str, filter: &Filter, cx: &Context<'_>) -> Result<Snapshot> {
+        let mut snapshots = self.snapshots(cx)?;
+        snapshots.retain(|snapshot| filter.admits(snapshot));
+        pick(snapshots, wanted)
+    }
+}
+
+/// Picks from snapshots in the order of time.
+fn pick(mut snapshots: Vec<Snapshot>, wanted: &str) -> Result<Snapshot> {
+    let no_such = || Error::NoSuchSnapshot { wanted: wanted.to_owned() };
+    if let Some(back) = parse_latest(wanted) {
+        let at = snapshots.len().checked_sub(back + 1).ok_or_else(no_such)?;
+        return Ok(snapshots.swap_remove(at));
+    }
+    if let Some(moment) = wanted.strip_prefix('@') {
+        let moment = parse_moment(moment)?;
+        let until =
+            snapshots.partition_point(|snapshot| snapshot.header.time.to_jiff().is_some_and(|time| time < moment));
+        return until.checked_sub(1).map(|at| snapshots.swap_remove(at)).ok_or_else(no_such);
+    }
+    let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let by_id: Vec<usize> =
+        (0..snapshots.len()).filter(|&at| is_hex && snapshots[at].id.to_string().starts_with(wanted)).collect();
+    match by_id[..] {
+        [at] => Ok(snapshots.swap_remove(at)),
+        [] => {
+            snapshots.retain(|snapshot| snapshot.body.tags.iter().any(|tag| tag == wanted));
+            snapshots.pop().ok_or_else(no_such)
+        }
+        _ => Err(Error::AmbiguousSnapshot {
+            wanted: wanted.to_owned(),
+            found: by_id.iter().map(|&at| snapshots[at].id).collect(),
+        }),
+    }
+}
+
+fn parse_latest(wanted: &str) -> Option<usize> {
+    match wanted.strip_prefix("latest")? {
+        "" => Some(0),
+        back => back.strip_prefix('~')?.parse().ok(),
+    }
+}
+
+/// The end of the day, minute or moment that was named, so that what happened in it counts as not after it.
+fn parse_moment(text: &str) -> Result<jiff::Timestamp> {
+    let bad = || Error::Usage(format!("`{text}` is not a time: write 2026-11-01, 2026-11-01 03:00 or RFC 3339"));
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return moment.checked_add(jiff::Span::new().nanoseconds(1)).map_err(|_| bad());
+    }
+    let zone = TimeZone::system();
+    let local = |moment: civil::DateTime| zone.to_timestamp(moment).map_err(|_| bad());
+    if let Ok(date) = text.parse::<civil::Date>()
+        && text.len() == "2026-11-01".len()
+    {
+        return local(date.tomorrow().map_err(|_| bad())?.to_datetime(civil::Time::midnight()));
+    }
+    let moment = parse_local_time(text).ok_or_else(bad)?;
+    local(moment.checked_add(jiff::Span::new().seconds(if text.len() > 16 { 1 } else { 60 })).map_err(|_| bad())?)
+}
+
+fn parse_local_time(text: &str) -> Option<civil::DateTime> {
+    ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"].iter().find_map(|form| civil::DateTime::strptime(form, text).ok())
+}
+
+/// A point in time as a user writes it: RFC 3339, or `2026-11-01[ 03:00[:00]]` in local time.
+pub fn parse_time(text: &str) -> Result<jiff::Timestamp> {
+    let bad = || Error::Usage(format!("`{text}` is not a time: write 2026-11-01, 2026-11-01 03:00 or RFC 3339"));
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment);
+    }
+    let local = match text.parse::<civil::Date>() {
+        Ok(date) if text.len() == "2026-11-01".len() => date.to_datetime(civil::Time::midnight()),
+        _ => parse_local_time(text).ok_or_else(bad)?,
+    };
+    TimeZone::system().to_timestamp(local).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::metadata::Timestamp;
+    use crate::format::record::Extras;
+    use crate::format::snapshot::Summary;
+    use crate::id::{ChunkId, PrincipalId};
+
+    fn snapshot(first: u8, time: &str, tags: &[&str]) -> Snapshot {
+        let mut id = [0; 32];
+        id[0] = first;
+        Snapshot {
+            id: SnapshotId(id),
+            header: Header {
+                writer: PrincipalId([0; 32]),
+                heads: Vec::new(),
+                original: None,
+                time: Timestamp::from(time.parse::<jiff::Timestamp>().unwrap()),
+                label: None,
+                charter_heads: Vec::new(),
+                body_hash: [0; 32],
+                extras: Extras::default(),
+            },
+            body: Body {
+                root: ChunkId([0; 32]),
+                links: None,
+                births: None,
+                hosts: vec!["host".into()],
+                user: "me".into(),
+                paths: vec![b"/home".to_vec()],
+                tags: tags.iter().map(|&tag| tag.into()).collect(),
+                partial: false,
+                program_version: String::new(),
+                summary: Summary::default(),
+                extras: Extras::default(),
+            },
+        }
+    }
+
+    fn history() -> Vec<Snapshot> {
+        vec![
+            snapshot(0xab, "2026-11-01T10:00:00Z", &["keep"]),
+            snapshot(0xac, "2026-11-02T10:00:00Z", &[]),
+            snapshot(0xcd, "2026-11-03T10:00:00Z", &["keep", "late"]),
+        ]
+    }
+
+    #[test]
+    fn a_snapshot_is_found_by_each_of_its_names() {
+        let first_byte = |wanted: &str| pick(history(), wanted).map(|snapshot| snapshot.id.0[0]).ok();
+        assert_eq!(first_byte("latest"), Some(0xcd));
+        assert_eq!(first_byte("latest~2"), Some(0xab));
+        assert_eq!(first_byte("latest~3"), None);
+        assert_eq!(first_byte("ac"), Some(0xac));
+        assert_eq!(first_byte("keep"), Some(0xcd));
+        assert_eq!(first_byte("@2026-11-02T10:00:00Z"), Some(0xac));
+        assert_eq!(first_byte("@2026-11-02T09:59:59Z"), Some(0xab));
+        assert_eq!(first_byte("@2026-10-01"), None);
+        assert!(matches!(pick(history(), "a"), Err(Error::AmbiguousSnapshot { found, .. }) if found.len() == 2));
+        assert!(matches!(pick(history(), "@yesterday"), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn a_filter_admits_by_host_tag_and_path() {
+        let late = &history()[2];
+        let admits = |filter: Filter| filter.admits(late);
+        assert!(admits(Filter::default()));
+        assert!(admits(Filter { tags: vec!["keep,late".into()], ..Filter::default() }));
+        assert!(!admits(Filter { tags: vec!["keep,other".into()], ..Filter::default() }));
+        assert!(admits(Filter { tags: vec!["other".into(), "late".into()], ..Filter::default() }));
+        assert!(!admits(Filter { hosts: vec!["elsewhere".into()], ..Filter::default() }));
+        assert!(!admits(Filter { paths: vec![b"/etc".to_vec()], ..Filter::default() }));
+        assert!(!admits(Filter { labels: vec!["nightly".into()], ..Filter::default() }));
+    }
+}

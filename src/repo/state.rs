@@ -1,0 +1,321 @@
+//! What one user on one machine remembers of a repository: its id at first contact, the heads it has seen, a signing key,
+//! and which snapshots a run has announced and not yet committed.
+//!
+//! Losing the state folder loses no backup: the next run makes a new signing key and remembers anew.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rustix::fs::FlockOperation;
+use zeroize::Zeroizing;
+
+use crate::env;
+use crate::error::{Error, Result};
+use crate::id::{RepositoryId, SnapshotId, StatementId};
+use crate::keys::signing::Signatory;
+
+/// Which repository stands at which place, as this machine has seen it first.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// The pins in the state folder `root`.
+    pub fn new(root: &Path) -> Self {
+        Self { folder: root.join("pins") }
+    }
+
+    /// The repository that was at `location` at first contact.
+    pub fn get(&self, location: &str) -> Result<Option<RepositoryId>> {
+        let path = self.path(location);
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.lines().next().and_then(RepositoryId::from_hex) {
+                Some(id) => Ok(Some(id)),
+                None => Err(Error::Io { action: "understand", path, source: io::ErrorKind::InvalidData.into() }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { action: "read", path, source }),
+        }
+    }
+
+    /// Remembers that `id` is at `location`.
+    pub fn set(&self, location: &str, id: RepositoryId) -> Result<()> {
+        make_folder(&self.folder)?;
+        replace_file(&self.path(location), format!("{id}\n{location}\n").as_bytes())
+    }
+
+    fn path(&self, location: &str) -> PathBuf {
+        self.folder.join(HEXLOWER.encode(&blake3::hash(location.as_bytes()).as_bytes()[..16]))
+    }
+}
+
+/// The part of the state folder that belongs to one repository.
+#[derive(Clone, Debug)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// The newest objects that this machine has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Heads of the graph of snapshots.
+    pub snapshots: Vec<SnapshotId>,
+    /// Heads of the charter.
+    pub statements: Vec<StatementId>,
+}
+
+impl State {
+    /// The state of `repository` in the state folder `root`.
+    pub fn open(root: &Path, repository: &RepositoryId) -> Result<Self> {
+        let folder = root.join(repository.to_string());
+        make_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The signing key of this user on this machine, made when there is none.
+    pub fn signatory(&self) -> Result<Signatory> {
+        let path = self.folder.join("signing-key");
+        match read_secret(&path)? {
+            Some(seed) => Ok(Signatory::from_seed(&seed)),
+            None => {
+                let seed = Zeroizing::new(env::random_bytes()?);
+                // Another process may make one at the same moment; the first to link its file wins.
+                publish_secret(&path, &seed)?;
+                let seed = read_secret(&path)?.unwrap_or(seed);
+                Ok(Signatory::from_seed(&seed))
+            }
+        }
+    }
+
+    /// The heads that this machine has seen; none when the file is missing or damaged.
+    pub fn seen(&self) -> Seen {
+        let text = fs::read_to_string(self.folder.join("heads")).unwrap_or_default();
+        let mut seen = Seen::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("snapshot", id)) => seen.snapshots.extend(SnapshotId::from_hex(id)),
+                Some(("statement", id)) => seen.statements.extend(StatementId::from_hex(id)),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// Remembers heads.
+    pub fn set_seen(&self, seen: &Seen) -> Result<()> {
+        let mut text = String::new();
+        for id in &seen.snapshots {
+            text.push_str(&format!("snapshot {id}\n"));
+        }
+        for id in &seen.statements {
+            text.push_str(&format!("statement {id}\n"));
+        }
+        replace_file(&self.folder.join("heads"), text.as_bytes())
+    }
+
+    /// Begins a run that announces snapshots.
+    pub fn begin_run(&self) -> Result<Run> {
+        let folder = self.runs();
+        make_folder(&folder)?;
+        let path = folder.join(HEXLOWER.encode(&env::random_bytes::<8>()?));
+        let file = private_file(&path, true)
+            .and_then(|file| {
+                rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                Ok(file)
+            })
+            .map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
+        Ok(Run { path, file })
+    }
+
+    /// Runs that ended without saying so: the kernel gave up their lock with their process.
+    pub fn dead_runs(&self) -> Result<Vec<DeadRun>> {
+        let folder = self.runs();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::Io { action: "list", path: folder, source }),
+        };
+        let mut dead = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| Error::Io { action: "list", path: folder.clone(), source })?.path();
+            dead.extend(DeadRun::take(path)?);
+        }
+        Ok(dead)
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+}
+
+/// A run that is going on; its file names what it has announced, and a kernel lock on it says that its process lives.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    file: File,
+}
+
+impl Run {
+    /// Notes, durably, that `id` is about to be announced.
+    pub fn announces(&mut self, id: SnapshotId) -> Result<()> {
+        writeln!(self.file, "{id}").and_then(|()| self.file.sync_data()).map_err(|source| Error::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Ends the run: nothing of it is left announced.
+    pub fn finish(self) {
+        // A file that stays is taken for a dead run's and looked into again, which is harmless.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A run whose process is gone.
+#[derive(Debug)]
+pub struct DeadRun {
+    path: PathBuf,
+    /// Held so that two processes do not clean up after the same run at once.
+    _lock: File,
+    /// What it had announced or was about to.
+    pub announced: Vec<SnapshotId>,
+}
+
+impl DeadRun {
+    fn take(path: PathBuf) -> Result<Option<Self>> {
+        let io_error = |source| Error::Io { action: "read", path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io_error(source)),
+        };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io_error)?;
+        // A line that was cut by a crash names nothing that was put: the line is durable before the object is.
+        let announced = text.lines().filter_map(SnapshotId::from_hex).collect();
+        Ok(Some(Self { path, _lock: file, announced }))
+    }
+
+    /// Everything that it had announced is dealt with.
+    pub fn settled(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes a folder that only its owner can look into, and those above it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| Error::Io {
+        action: "create",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// Writes a file so that a crash leaves the old or the new one.
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(HEXLOWER.encode(&env::random_bytes::<8>()?));
+    let written = private_file(&temporary, true)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_data()
+        })
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        Error::Io { action: "write", path: path.to_path_buf(), source }
+    })
+}
+
+/// Writes a secret to a new file, 0600. One that is there already stays.
+pub fn publish_secret(path: &Path, secret: &[u8; 32]) -> Result<()> {
+    let temporary = path.with_extension(HEXLOWER.encode(&env::random_bytes::<8>()?));
+    let published = private_file(&temporary, true)
+        .and_then(|mut file| {
+            file.write_all(secret)?;
+            file.sync_all()
+        })
+        .and_then(|()| match fs::hard_link(&temporary, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+    let _ = fs::remove_file(&temporary);
+    published.map_err(|source| Error::Io { action: "create", path: path.to_path_buf(), source })
+}
+
+/// Reads a file of exactly 32 bytes; nothing when there is none.
+pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    let io_error = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error(source)),
+    };
+    let mut secret = Zeroizing::new([0; 32]);
+    file.read_exact(&mut *secret).map_err(io_error)?;
+    let mut rest = [0; 1];
+    if file.read(&mut rest).map_err(io_error)? != 0 {
+        return Err(io_error(io::Error::new(io::ErrorKind::InvalidData, "longer than 32 bytes")));
+    }
+    Ok(Some(secret))
+}
+
+fn private_file(path: &Path, new: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(new).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_stays_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let pins = Pins::new(root.path());
+        assert_eq!(pins.get("/a").unwrap(), None);
+        pins.set("/a", RepositoryId([1; 32])).unwrap();
+        assert_eq!(pins.get("/a").unwrap(), Some(RepositoryId([1; 32])));
+        assert_eq!(pins.get("/b").unwrap(), None);
+    }
+
+    #[test]
+    fn the_signing_key_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let first = state.signatory().unwrap().public();
+        assert_eq!(state.signatory().unwrap().public(), first);
+        let mode = fs::metadata(state.folder.join("signing-key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_run_is_dead_only_when_its_process_no_longer_holds_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let mut run = state.begin_run().unwrap();
+        run.announces(SnapshotId([5; 32])).unwrap();
+        assert!(state.dead_runs().unwrap().is_empty());
+        drop(run); // As when the process dies: the file stays and the lock goes.
+        let dead = state.dead_runs().unwrap();
+        assert_eq!(dead[0].announced, [SnapshotId([5; 32])]);
+        dead.into_iter().for_each(DeadRun::settled);
+        assert!(state.dead_runs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn heads_are_remembered() {
+        let root = tempfile::tempdir().unwrap();
+        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let seen = Seen { snapshots: vec![SnapshotId([2; 32])], statements: vec![StatementId([3; 32])] };
+        state.set_seen(&seen).unwrap();
+        assert_eq!(state.seen(), seen);
+    }
+}

@@ -1,0 +1,135 @@
+//! The announce-then-look side of the protocol: [`Repository::look`] lists `gc/` before the index, always in this order.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::Repository;
+use super::charter::{is_junk, report};
+use crate::error::{Error, Result};
+use crate::format::index::{PackRow, Segment};
+use crate::format::log::{self, LOG_BYTES_MAX, SEGMENT_BYTES_MAX};
+use crate::id::{ObjectId, PackId, SegmentId};
+use crate::index::{self, LocalIndex};
+use crate::keys::keyring::Rights;
+use crate::progress::Context;
+use crate::store::{ObjectKind, ObjectName, StoreError};
+
+/// Listings that are tried when objects vanish between listing and reading, as they may while somebody prunes.
+const LOOKS_MAX: usize = 8;
+
+/// What was condemned at a moment, and the names of the records that said so.
+#[derive(Clone, Debug, Default)]
+pub struct Condemned {
+    /// Every name in `gc/`. The same names later mean that nothing was condemned in between.
+    pub names: BTreeSet<ObjectId>,
+    packs: HashSet<PackId>,
+}
+
+impl Condemned {
+    /// Whether a pack may be relied on.
+    pub fn spares(&self, pack: &PackId) -> bool {
+        !self.packs.contains(pack)
+    }
+}
+
+/// A repository as it was seen at a moment: what was condemned, then the index.
+pub struct View {
+    /// From before the index was listed.
+    pub condemned: Condemned,
+    /// Exactly the listed segments.
+    pub index: LocalIndex,
+}
+
+impl Repository {
+    /// Lists `gc/`, then the index.
+    pub fn look(&self, cx: &Context<'_>) -> Result<View> {
+        let mut junk = BTreeSet::new();
+        let key = blake3::derive_key("caddis local index key", self.keyring.domain.secret());
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let looked = self.condemned(cx).and_then(|condemned| {
+                let listed = self.objects.list(ObjectKind::Index)?;
+                let listed: Vec<SegmentId> =
+                    listed.iter().map(|segment| segment.id.into()).filter(|id| !junk.contains(id)).collect();
+                Ok((condemned, listed))
+            });
+            let error = match looked {
+                Ok((condemned, listed)) => {
+                    let opened = LocalIndex::open(&self.index_folder, &key, &listed, &mut |id| self.segment(id));
+                    match opened {
+                        Ok(index) => return Ok(View { condemned, index }),
+                        Err(index::OpenError::Fetch { segment, source }) if is_junk(&source) => {
+                            report(cx, ObjectName::new(ObjectKind::Index, segment), &source);
+                            junk.insert(segment);
+                            looks -= 1; // There are only so many segments.
+                            continue;
+                        }
+                        Err(index::OpenError::Fetch { source, .. }) => source,
+                        Err(index::OpenError::Index(source)) => return Err(self.index_error(source)),
+                    }
+                }
+                Err(error) => error,
+            };
+            if !is_absent(&error) || looks == LOOKS_MAX {
+                return Err(error);
+            }
+        }
+    }
+
+    /// What is condemned or dead now.
+    pub fn condemned(&self, cx: &Context<'_>) -> Result<Condemned> {
+        let mut condemned = Condemned::default();
+        for listed in self.objects.list(ObjectKind::Gc)? {
+            let name = ObjectName::new(ObjectKind::Gc, listed.id);
+            condemned.names.insert(listed.id);
+            let record = self.objects.get(name, LOG_BYTES_MAX).and_then(|bytes| {
+                log::decode_gc(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
+            });
+            match record {
+                Ok(signed) if signed.maker.rights.contains(Rights::PRUNE) => {
+                    condemned.packs.extend(signed.record.condemned);
+                    condemned.packs.extend(signed.record.dead);
+                }
+                Ok(_) => report(cx, name, &Error::NotPermitted { right: Rights::PRUNE }),
+                Err(error) if is_junk(&error) => report(cx, name, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(condemned)
+    }
+
+    /// Fetches, opens and verifies a segment.
+    fn segment(&self, id: SegmentId) -> Result<Segment> {
+        let name = ObjectName::new(ObjectKind::Index, id);
+        let bytes = self.objects.get(name, SEGMENT_BYTES_MAX)?;
+        let signed =
+            log::decode_segment(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })?;
+        let mut segment = signed.record;
+        if !signed.maker.rights.contains(Rights::PRUNE) {
+            // Only a pruner merges segments of others and vouches for them; anybody else speaks for themselves.
+            for pack in &mut segment.packs {
+                pack.origin = signed.maker.key.principal();
+                pack.proved = false;
+            }
+        }
+        Ok(segment)
+    }
+
+    /// Whether this client may rely on a pack instead of storing its chunks again: its own, of somebody who can read and so
+    /// could check, or proved by a pruner. Somebody who can only write could else make others rely on chunks that are none.
+    pub fn trusts(&self, pack: &PackRow) -> bool {
+        pack.proved
+            || pack.origin == self.signatory.public().principal()
+            || self.keyring.principal(&pack.origin).is_some_and(|origin| origin.rights.contains(Rights::READ))
+    }
+
+    /// Names the folder of the local index in its errors.
+    pub fn index_error(&self, source: index::IndexError) -> Error {
+        Error::Index { path: self.index_folder.clone(), source }
+    }
+}
+
+/// Whether an object was gone when it was asked for.
+pub(super) fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::Store { source: StoreError::Absent, .. })
+}

@@ -1,0 +1,150 @@
+//! The system calls under a local repository: each step of publishing a file is one function here and nowhere else, so
+//! that a test can fail any one of them.
+//!
+//! All paths are relative to a handle of the repository's folder. A disk that is unmounted, or mounted over, while a
+//! command runs therefore shows as an error and never as objects that are absent.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// Folders are for their owner alone.
+pub(super) const FOLDER_MODE: Mode = Mode::RWXU;
+
+/// Files are never changed, not even by their owner.
+const FILE_MODE: Mode = Mode::RUSR;
+
+/// The repository's folder.
+pub(super) struct Disk {
+    root: File,
+}
+
+impl Disk {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: File::from(rustix::fs::open(path, flags, Mode::empty())?) })
+    }
+
+    pub(super) fn root(&self) -> &File {
+        &self.root
+    }
+
+    pub(super) fn open_folder(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.root, path, flags, Mode::empty())?))
+    }
+
+    /// Makes a folder; one that is there already is fine.
+    pub(super) fn make_folder(&self, path: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.root, path, FOLDER_MODE) {
+            Err(Errno::EXIST) => self.open_folder(path).map(drop),
+            result => Ok(result?),
+        }
+    }
+
+    /// Opens a regular file for reading; anything else by that name is an error of kind `InvalidData`.
+    pub(super) fn open_file(&self, path: &str) -> io::Result<File> {
+        // NONBLOCK, so that a FIFO left here by somebody cannot hold the program up.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.root, path, flags, Mode::empty()) {
+            Err(Errno::LOOP) => return Err(not_a_file()),
+            opened => File::from(opened?),
+        };
+        if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
+    }
+
+    pub(super) fn exists(&self, path: &str) -> io::Result<bool> {
+        match rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn create(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.root, path, flags, FILE_MODE)?))
+    }
+
+    pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    pub(super) fn sync_folder(&self, folder: &File) -> io::Result<()> {
+        match folder.sync_all() {
+            // Some network file systems know no sync of a folder: there it lasts as soon as the server has answered.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Gives the file `from` the name `to`, which must be free: otherwise an error of kind `AlreadyExists`.
+    pub(super) fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+        match rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.publish_by_link(from, to),
+            result => Ok(result?),
+        }
+    }
+
+    pub(super) fn publish_by_link(&self, from: &str, to: &str) -> io::Result<()> {
+        match self.link(from, to) {
+            // Neither call is known here (FUSE without hard links). Two that put one name at once may then both
+            // succeed, which can matter for `config` alone, since all other names fit one content only.
+            Err(error) if lacks_links(&error) => {
+                if self.exists(to)? {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                self.replace(from, to)
+            }
+            Err(error) => Err(error),
+            // The second name is only a leftover in tmp/ should this fail.
+            Ok(()) => self.unlink(from).or(Ok(())),
+        }
+    }
+
+    /// Gives the file `from` the name `to`, in place of what had it.
+    pub(super) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.root, from, &self.root, to)?)
+    }
+
+    /// Gives the file `from` a second name.
+    pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?)
+    }
+
+    pub(super) fn unlink(&self, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+    }
+}
+
+/// Marks a temporary as one whose writer lives; `false` if somebody is clearing it away at this moment.
+///
+/// Where the file system knows no locks the mark is not made, and [`lock_is_free`] then never says that it is free.
+pub(super) fn lock_as_writer(file: &File) -> bool {
+    !matches!(rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))
+}
+
+/// Whether nobody writes a temporary; holds off writers until `file` is dropped.
+///
+/// A shared lock, since over NFS an exclusive one wants a file that is open for writing.
+pub(super) fn lock_is_free(file: &File) -> bool {
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_ok()
+}
+
+fn lacks_links(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK | Errno::XDEV | Errno::INVAL)
+    )
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "there is something else than a file by that name")
+}

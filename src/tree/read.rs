@@ -1,0 +1,277 @@
+//! Walks trees of chunks. What a chunk says is checked against the chunk above it, so that a tree made by a hostile writer
+//! is refused and never followed in circles.
+
+use std::vec;
+
+use crate::error::{Error, Result};
+use crate::format::link::{BirthChunk, Births, LinkChunk, LinkGroup};
+use crate::format::name::{Name, TreePath};
+use crate::format::record::{Record, decode};
+use crate::format::snapshot::TableRef;
+use crate::format::tree::{Content, FolderChild, FolderChunk, ListChild, ListChunk, Node, NodeKind, Piece};
+use crate::id::ChunkId;
+use crate::keys::domain::ChunkKind;
+use crate::repo::fetch::Reader;
+
+/// Where chunks come from, proved.
+pub trait ChunkSource {
+    /// The plaintext of a chunk.
+    fn chunk(&self, kind: ChunkKind, id: &ChunkId) -> Result<Vec<u8>>;
+}
+
+impl ChunkSource for Reader<'_> {
+    fn chunk(&self, kind: ChunkKind, id: &ChunkId) -> Result<Vec<u8>> {
+        Reader::chunk(self, kind, id)
+    }
+}
+
+fn read<T: Record>(source: &dyn ChunkSource, kind: ChunkKind, id: &ChunkId) -> Result<T> {
+    let plain = source.chunk(kind, id)?;
+    decode(&plain).map_err(|error| Error::MalformedChunk { id: *id, reason: error.to_string() })
+}
+
+fn malformed(id: &ChunkId, reason: &str) -> Error {
+    Error::MalformedChunk { id: *id, reason: reason.to_owned() }
+}
+
+/// The nodes of a folder in ascending order. An error stands for the nodes of one chunk; the others come all the same.
+pub struct Nodes<'a> {
+    source: &'a dyn ChunkSource,
+    root: Option<ChunkId>,
+    inner: Vec<(u8, vec::IntoIter<FolderChild>)>,
+    leaf: vec::IntoIter<Node>,
+    last: Option<Name>,
+}
+
+impl<'a> Nodes<'a> {
+    /// The nodes of the folder whose tree is `root`.
+    pub fn of(source: &'a dyn ChunkSource, root: ChunkId) -> Self {
+        Self { source, root: Some(root), inner: Vec::new(), leaf: Vec::new().into_iter(), last: None }
+    }
+
+    /// Reads a chunk that must lie on `level`, if that is known, and end with `last`.
+    fn enter(&mut self, id: &ChunkId, level: Option<u8>, last: Option<&Name>) -> Result<()> {
+        match read::<FolderChunk>(self.source, ChunkKind::Node, id)? {
+            FolderChunk::Leaf(nodes) => {
+                if level.is_some_and(|level| level != 0) {
+                    return Err(malformed(id, "a leaf stands where an inner chunk should be"));
+                }
+                if level.is_some() && nodes.last().map(|node| &node.name) != last {
+                    return Err(malformed(id, "it does not end with the name that the chunk above says"));
+                }
+                if nodes.first().is_some_and(|first| self.last.as_ref().is_some_and(|last| *last >= first.name)) {
+                    return Err(malformed(id, "its names do not follow those before it"));
+                }
+                if let Some(node) = nodes.last() {
+                    self.last = Some(node.name.clone());
+                }
+                self.leaf = nodes.into_iter();
+            }
+            FolderChunk::Inner { level: own, children } => {
+                if level.is_some_and(|level| level != own) {
+                    return Err(malformed(id, "it lies on another level than the chunk above says"));
+                }
+                if last.is_some() && children.last().map(|child| &child.last) != last {
+                    return Err(malformed(id, "it does not end with the name that the chunk above says"));
+                }
+                self.inner.push((own, children.into_iter()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Nodes<'_> {
+    type Item = Result<Node>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(node) = self.leaf.next() {
+                return Some(Ok(node));
+            }
+            let entered = match (self.root.take(), self.inner.last_mut()) {
+                (Some(root), _) => self.enter(&root, None, None),
+                (None, None) => return None,
+                (None, Some((level, children))) => match children.next() {
+                    Some(child) => {
+                        let below = *level - 1;
+                        self.enter(&child.id, Some(below), Some(&child.last))
+                    }
+                    None => {
+                        self.inner.pop();
+                        Ok(())
+                    }
+                },
+            };
+            if let Err(error) = entered {
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+/// The node called `name` in the folder whose tree is `root`, found without reading the rest of the folder.
+pub fn find_node(source: &dyn ChunkSource, root: ChunkId, name: &Name) -> Result<Option<Node>> {
+    let mut id = root;
+    let mut level = None;
+    loop {
+        match read::<FolderChunk>(source, ChunkKind::Node, &id)? {
+            FolderChunk::Leaf(nodes) if level.unwrap_or(0) == 0 => {
+                return Ok(nodes.into_iter().find(|node| node.name == *name));
+            }
+            FolderChunk::Inner { level: own, children } if level.unwrap_or(own) == own => {
+                match children.into_iter().find(|child| child.last >= *name) {
+                    Some(child) => id = child.id,
+                    None => return Ok(None),
+                }
+                level = Some(own - 1);
+            }
+            _ => return Err(malformed(&id, "it lies on another level than the chunk above says")),
+        }
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The root of the snapshot.
+    Root(ChunkId),
+    /// A node below it.
+    Node(Box<Node>),
+}
+
+impl Found {
+    /// The tree of what was found, if it is a folder.
+    pub fn tree(&self) -> Option<ChunkId> {
+        match self {
+            Self::Root(tree) => Some(*tree),
+            Self::Node(node) => match node.kind {
+                NodeKind::Folder { tree } => Some(tree),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What stands at `path` below `root`; nothing when there is no such path.
+pub fn find_path(source: &dyn ChunkSource, root: ChunkId, path: &TreePath) -> Result<Option<Found>> {
+    let mut found = Found::Root(root);
+    for name in path.components() {
+        let Some(tree) = found.tree() else { return Ok(None) };
+        match find_node(source, tree, &name)? {
+            Some(node) => found = Found::Node(Box::new(node)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The pieces of a content in order. Ends after the first error: what follows would stand in the wrong place.
+pub struct Pieces<'a> {
+    source: &'a dyn ChunkSource,
+    root: Option<ChunkId>,
+    inner: Vec<(u8, vec::IntoIter<ListChild>)>,
+    leaf: vec::IntoIter<Piece>,
+    left: u64,
+    failed: bool,
+}
+
+impl<'a> Pieces<'a> {
+    /// The pieces of a file's content of `size` bytes; none for one that stands in its node.
+    pub fn of(source: &'a dyn ChunkSource, content: &Content, size: u64) -> Self {
+        let (root, leaf) = match content {
+            Content::Inline(_) => (None, Vec::new()),
+            Content::Pieces(pieces) => (None, pieces.clone()),
+            Content::List(root) => (Some(*root), Vec::new()),
+        };
+        let left = if matches!(content, Content::Inline(_)) { 0 } else { size };
+        Self { source, root, inner: Vec::new(), leaf: leaf.into_iter(), left, failed: false }
+    }
+
+    fn enter(&mut self, id: &ChunkId, level: Option<u8>) -> Result<()> {
+        match read::<ListChunk>(self.source, ChunkKind::List, id)? {
+            ListChunk::Leaf(pieces) if level.unwrap_or(0) == 0 => self.leaf = pieces.into_iter(),
+            ListChunk::Inner { level: own, children } if level.unwrap_or(own) == own => {
+                self.inner.push((own, children.into_iter()));
+            }
+            _ => return Err(malformed(id, "it lies on another level than the chunk above says")),
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Option<Piece>> {
+        loop {
+            if let Some(piece) = self.leaf.next() {
+                self.left = self.left.checked_sub(piece.len()).ok_or_else(|| Error::MalformedChunk {
+                    id: ChunkId([0; 32]),
+                    reason: "its pieces are longer than the file".into(),
+                })?;
+                return Ok(Some(piece));
+            }
+            if let Some(root) = self.root.take() {
+                self.enter(&root, None)?;
+                continue;
+            }
+            let Some((level, children)) = self.inner.last_mut() else { break };
+            match children.next() {
+                Some(child) => {
+                    let below = *level - 1;
+                    self.enter(&child.id, Some(below))?;
+                }
+                None => {
+                    self.inner.pop();
+                }
+            }
+        }
+        if self.left == 0 {
+            return Ok(None);
+        }
+        Err(Error::MalformedChunk { id: ChunkId([0; 32]), reason: "its pieces are shorter than the file".into() })
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Piece>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.advance();
+        self.failed = next.is_err();
+        next.transpose()
+    }
+}
+
+/// All groups of hard links.
+pub fn read_links(source: &dyn ChunkSource, table: Option<&TableRef>) -> Result<Vec<LinkGroup>> {
+    let mut groups = Vec::new();
+    for_each_table_chunk(source, table, |id| {
+        groups.extend(read::<LinkChunk>(source, ChunkKind::Link, id)?.0);
+        Ok(())
+    })?;
+    Ok(groups)
+}
+
+/// Calls `each` with all records of birth times, in order.
+pub fn for_each_births(source: &dyn ChunkSource, table: Option<&TableRef>, mut each: impl FnMut(Births)) -> Result<()> {
+    for_each_table_chunk(source, table, |id| {
+        read::<BirthChunk>(source, ChunkKind::Birth, id)?.0.into_iter().for_each(&mut each);
+        Ok(())
+    })
+}
+
+fn for_each_table_chunk(
+    source: &dyn ChunkSource,
+    table: Option<&TableRef>,
+    mut each: impl FnMut(&ChunkId) -> Result<()>,
+) -> Result<()> {
+    let Some(table) = table else { return Ok(()) };
+    for piece in Pieces::of(source, &Content::List(table.list), table.bytes) {
+        match piece? {
+            Piece::Chunk { id, .. } => each(&id)?,
+            Piece::Hole { .. } => return Err(malformed(&table.list, "a table has a hole")),
+        }
+    }
+    Ok(())
+}
