@@ -112,8 +112,13 @@ pub fn cat(
     for piece in Pieces::of(reader, content, *size) {
         cx.cancel.check()?;
         match piece? {
-            Piece::Chunk { id, .. } => {
-                out.write_all(&reader.chunk(ChunkKind::Data, &id)?).map_err(write_error)?;
+            Piece::Chunk { id, len } => {
+                let plain = reader.chunk(ChunkKind::Data, &id)?;
+                if plain.len() != len as usize {
+                    let reason = format!("its length is {} and not {len}", plain.len());
+                    return Err(Error::MalformedChunk { id, reason });
+                }
+                out.write_all(&plain).map_err(write_error)?;
             }
             Piece::Hole { mut len } => {
                 while len > 0 {

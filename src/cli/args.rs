@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -39,10 +40,11 @@ pub struct Global {
         value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
     /// Print JSON: one document for queries, one message a line for long work
-    #[arg(long, global = true, env = "CADDIS_JSON")]
+    #[arg(long, global = true, env = "CADDIS_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Print errors only
-    #[arg(short, long, global = true, env = "CADDIS_QUIET", conflicts_with = "verbose")]
+    #[arg(short, long, global = true, env = "CADDIS_QUIET", value_parser = BoolishValueParser::new(),
+        conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more
     #[arg(short, long, global = true, action = ArgAction::Count, env = "CADDIS_VERBOSE")]

@@ -8,8 +8,8 @@ use super::{Outcome, init, open, print_line, render};
 use crate::backup::{self, Options, Report, Sources};
 use crate::error::{Error, Result};
 use crate::progress::Context;
+use crate::repo::InitOptions;
 use crate::repo::snapshots::parse_time;
-use crate::repo::{InitOptions, own_folders};
 
 pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
     let sources = Sources::new(&args.paths)?;
@@ -23,7 +23,7 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         opened => opened?,
     };
     let places = open::places(global)?;
-    let mut own: Vec<_> = own_folders(&places).iter().map(|folder| folder.to_path_buf()).collect();
+    let mut own: Vec<_> = places.folders().iter().map(|folder| folder.to_path_buf()).collect();
     own.push(open::repository_path(global)?);
     let options = Options {
         tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),

@@ -38,3 +38,23 @@ pub struct Owner {
     /// The group's name.
     pub group: Option<Vec<u8>>,
 }
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        let mut secs = time.as_second();
+        let mut nanos = time.subsec_nanosecond();
+        if nanos < 0 {
+            // jiff counts from zero in both directions; here the fraction always goes forward.
+            secs -= 1;
+            nanos += 1_000_000_000;
+        }
+        Self { secs, nanos: nanos.unsigned_abs() }
+    }
+}
+
+impl Timestamp {
+    /// The same moment for calculations with calendars; nothing beyond the years that these know.
+    pub fn to_jiff(self) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::new(self.secs, self.nanos.try_into().ok()?).ok()
+    }
+}

@@ -11,7 +11,6 @@ use crate::env;
 use crate::error::{Error, Result};
 use crate::format::charter::{Bundle, GenerationStatement, PrincipalStatement, StatementKind};
 use crate::format::config::{self, CONFIG_BYTES_MAX, Config, OwnerKeys};
-use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
 use crate::format::tree::TreeConstants;
 use crate::id::{RepositoryId, StatementId};
@@ -50,6 +49,13 @@ pub struct Places {
     pub state: PathBuf,
     /// What can be made anew: the local index.
     pub cache: PathBuf,
+}
+
+impl Places {
+    /// The folders of this user that are never part of a backup.
+    pub fn folders(&self) -> [&Path; 2] {
+        [&self.state, &self.cache]
+    }
 }
 
 /// Who and where this process is, as snapshots and statements name it.
@@ -255,29 +261,4 @@ fn new_config(owner: &Signatory, options: &InitOptions) -> Result<Config> {
         pack_bytes: options.pack_bytes,
         extras: Extras::default(),
     })
-}
-
-impl From<jiff::Timestamp> for Timestamp {
-    fn from(time: jiff::Timestamp) -> Self {
-        let mut secs = time.as_second();
-        let mut nanos = time.subsec_nanosecond();
-        if nanos < 0 {
-            // jiff counts from zero in both directions; here the fraction always goes forward.
-            secs -= 1;
-            nanos += 1_000_000_000;
-        }
-        Self { secs, nanos: nanos.unsigned_abs() }
-    }
-}
-
-impl Timestamp {
-    /// The same moment for calculations with calendars; nothing beyond the years that these know.
-    pub fn to_jiff(self) -> Option<jiff::Timestamp> {
-        jiff::Timestamp::new(self.secs, self.nanos.try_into().ok()?).ok()
-    }
-}
-
-/// The folders of this user that are never part of a backup.
-pub fn own_folders(places: &Places) -> [&Path; 2] {
-    [&places.state, &places.cache]
 }
