@@ -396,6 +396,26 @@ mod tests {
     }
 
     #[test]
+    fn a_pack_is_what_the_format_says() {
+        let keys = generation();
+        let info = info(PackKind::Data, 1, &HERE);
+        let (encapsulation, exporter) = keys.encapsulate_with_seed(&info, [4; 32]).unwrap();
+        let commitment = *commitment(&exporter);
+        let header = PackHeader { kind: PackKind::Data, generation: 1, encapsulation, commitment };
+        let pack_keys = PackKeys::new(&header, &exporter, &HERE);
+        let mut pack = header.to_bytes().to_vec();
+        let sealed = pack_keys.seal_block(0, b"\0plain".to_vec());
+        let block = DirectoryBlock { offset: 80, sealed_len: 22, plain_len: 5, chunks: 1 };
+        let chunk = DirectoryChunk { kind: ChunkKind::Data, len: 5 };
+        pack.extend(sealed);
+        let directory = Directory { blocks: vec![block], chunks: vec![chunk] };
+        pack.extend(pack_keys.seal_tail(&directory, 102, PackLength::Last { full: 32 << 20 }));
+        // A known answer of our own: another value means that the format has changed.
+        assert_eq!(crate::id::ObjectId::of(&pack).short(), "45e6bad1");
+        assert_eq!(header.keys(&keys, &HERE).unwrap().unseal_block(0, pack[80..102].to_vec()).unwrap(), b"\0plain");
+    }
+
+    #[test]
     fn a_full_pack_is_exactly_as_long_as_config_says_and_its_directory_comes_back() {
         let (header, keys, directory, mut pack) = sample();
         let tail = keys.seal_tail(&directory, pack.len().try_into().unwrap(), PackLength::Full(1 << 20));

@@ -124,13 +124,18 @@ pub fn encode_object(
     key: &SlotKey,
     repository: &RepositoryId,
 ) -> Result<Vec<u8>, EncodeError> {
+    let mut object = clear_part(header);
+    let sealed = seal(&kek.purpose_key(), &bind(&object, repository), &*key.0, Padding::SMALL, object.len())?;
+    object.extend(sealed);
+    Ok(object)
+}
+
+fn clear_part(header: &SlotHeader) -> Vec<u8> {
     let record = record::encode(header);
     let mut object = head(Code::Slot).to_vec();
     object.extend(u32::try_from(record.len()).expect("a slot's record is short").to_le_bytes());
     object.extend(record);
-    let sealed = seal(&kek.purpose_key(), &bind(&object, repository), &*key.0, Padding::SMALL, object.len())?;
-    object.extend(sealed);
-    Ok(object)
+    object
 }
 
 /// Splits a slot into its clear and its sealed part.
@@ -157,5 +162,48 @@ impl SealedSlot {
             return Err(RecordError::Malformed("holds another slot key than it names").into());
         }
         Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::kdf;
+    use crate::seal::record::{RecordError as SealError, seal_with_salt};
+
+    const HERE: RepositoryId = RepositoryId([7; 32]);
+    const COST: Argon2Cost = Argon2Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn sample() -> (SlotHeader, SlotKey) {
+        let key = SlotKey(Zeroizing::new([2; 32]));
+        let kind = SlotKind::Passphrase(COST);
+        (SlotHeader { kind, salt: [1; 32], slot_key: key.id(), extras: Extras::default() }, key)
+    }
+
+    #[test]
+    fn a_slot_is_what_the_format_says() {
+        let (header, key) = sample();
+        let kek = kdf::from_passphrase(b"caddis", &header.salt, &COST).unwrap();
+        let mut object = clear_part(&header);
+        let aad = bind(&object, &HERE);
+        object
+            .extend(seal_with_salt(&kek.purpose_key(), [3; 32], &aad, &*key.0, Padding::SMALL, object.len()).unwrap());
+        assert_eq!(object.len(), 4096);
+        // A known answer of our own: another value means that the format has changed.
+        assert_eq!(crate::id::ObjectId::of(&object).short(), "0f05bccc");
+        assert_eq!(*decode_object(&object).unwrap().open(&kek, &HERE).unwrap().0, *key.0);
+    }
+
+    #[test]
+    fn a_wrong_passphrase_and_a_damaged_slot_are_told_apart() {
+        let (header, key) = sample();
+        let kek = |passphrase: &[u8]| kdf::from_passphrase(passphrase, &header.salt, &COST).unwrap();
+        let object = encode_object(&header, &kek(b"right"), &key, &HERE).unwrap();
+        let slot = decode_object(&object).unwrap();
+        assert!(matches!(slot.open(&kek(b"wrong"), &HERE), Err(ObjectError::Seal(SealError::WrongKey))));
+        let mut damaged = object;
+        *damaged.last_mut().unwrap() ^= 1;
+        let slot = decode_object(&damaged).unwrap();
+        assert!(matches!(slot.open(&kek(b"right"), &HERE), Err(ObjectError::Seal(SealError::Damaged))));
     }
 }

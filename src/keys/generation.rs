@@ -70,6 +70,16 @@ impl GenerationKeys {
         hpke::encapsulate(public, &self.psk, &self.psk_id(), info)
     }
 
+    /// [`Self::encapsulate`] with the ephemeral seed given, which must **never** be used twice.
+    #[cfg(test)]
+    pub(crate) fn encapsulate_with_seed(
+        &self,
+        info: &[u8],
+        seed: [u8; 32],
+    ) -> Result<(Encapsulation, Exporter), HpkeRefused> {
+        hpke::encapsulate_with_seed(&self.public, &self.psk, &self.psk_id(), info, Zeroizing::new(seed))
+    }
+
     /// The secret that [`Self::encapsulate`] made.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ pub fn decapsulate(
 }
 
 /// [`encapsulate`] with the seed of the ephemeral key given, which must **never** be used twice.
-fn encapsulate_with_seed(
+pub(crate) fn encapsulate_with_seed(
     public: &DataPublicKey,
     psk: &Psk,
     psk_id: &[u8],
