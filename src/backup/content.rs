@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use super::walk::Sink;
+use super::sink::Sink;
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
 use crate::format::tree::{Content, INLINE_BYTES_MAX, Piece};

@@ -13,6 +13,7 @@ use crate::repo::session::{Relied, Session, Stored};
 
 mod content;
 mod links;
+mod sink;
 pub mod sources;
 mod walk;
 

@@ -12,6 +12,7 @@ use std::vec;
 use super::Options;
 use super::content::{ContentReader, ReadError, is_same_version};
 use super::links::HardLinks;
+use super::sink::Sink;
 use super::sources::{Plan, Sources};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
@@ -20,36 +21,15 @@ use crate::format::metadata::Xattr;
 use crate::format::name::{Name, TreePath};
 use crate::format::record::Extras;
 use crate::format::snapshot::{Summary, TableRef};
-use crate::format::tree::{INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, TreeConstants, XattrValue};
+use crate::format::tree::{INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, XattrValue};
 use crate::id::ChunkId;
-use crate::keys::domain::{ChunkKind, DedupDomain};
 use crate::progress::{Context, Problem};
 use crate::repo::session::{Origin, Session};
 use crate::source::{EntryKind, OwnerNames, SourceDir, Stat};
-use crate::tree::build::{BirthsBuilder, ChunkSink, FolderBuilder, build_links};
+use crate::tree::build::{BirthsBuilder, FolderBuilder, build_links};
 
 /// A file that changes while it is read is read so often in all, then stored as it is and marked.
 const READS_MAX: u32 = 3;
-
-/// A session as the place where chunks of trees go.
-pub(super) struct Sink<'s, 'r, 'c> {
-    pub session: &'s mut Session<'r>,
-    pub cx: &'s Context<'c>,
-}
-
-impl ChunkSink for Sink<'_, '_, '_> {
-    fn store_chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId> {
-        self.session.store(kind, Origin::Tree, plain, self.cx)
-    }
-
-    fn domain(&self) -> &DedupDomain {
-        &self.session.repository().keyring.domain
-    }
-
-    fn constants(&self) -> &TreeConstants {
-        &self.session.repository().config.trees
-    }
-}
 
 /// What a walk has stored.
 pub(super) struct Walked {

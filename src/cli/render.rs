@@ -37,6 +37,15 @@ pub(super) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
 
+/// How a report of success speaks of problems: not at all when there are none.
+pub(super) fn problems(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", 1 problem".to_owned(),
+        _ => format!(", {count} problems"),
+    }
+}
+
 /// A time in local time, to the second.
 pub(super) fn local_time(time: Timestamp) -> String {
     match time.to_jiff() {

@@ -57,11 +57,7 @@ fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<
         });
         return print_line(&document.to_string());
     }
-    let problems = match report.problems {
-        0 => String::new(),
-        1 => ", 1 problem".to_owned(),
-        count => format!(", {count} problems"),
-    };
+    let problems = render::problems(report.problems);
     super::report(
         global,
         &format!(

@@ -221,38 +221,29 @@ pub trait Store: Send + Sync {
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
 }
 
-impl<S: Store + ?Sized> Store for Box<S> {
-    fn location(&self) -> String {
-        (**self).location()
-    }
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        (**self).put(name, bytes)
-    }
-    fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Vec<u8>, StoreError> {
-        (**self).get(name, range)
-    }
-    fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>, StoreError> {
-        (**self).list(kind)
-    }
-    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        (**self).delete(name)
-    }
+/// What points to a store is one.
+macro_rules! forward_store {
+    ($pointer:ty) => {
+        impl<S: Store + ?Sized> Store for $pointer {
+            fn location(&self) -> String {
+                (**self).location()
+            }
+            fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+                (**self).put(name, bytes)
+            }
+            fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Vec<u8>, StoreError> {
+                (**self).get(name, range)
+            }
+            fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>, StoreError> {
+                (**self).list(kind)
+            }
+            fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+                (**self).delete(name)
+            }
+        }
+    };
 }
 
-impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
-    fn location(&self) -> String {
-        (**self).location()
-    }
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        (**self).put(name, bytes)
-    }
-    fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Vec<u8>, StoreError> {
-        (**self).get(name, range)
-    }
-    fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>, StoreError> {
-        (**self).list(kind)
-    }
-    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        (**self).delete(name)
-    }
-}
+forward_store!(Box<S>);
+forward_store!(std::sync::Arc<S>);
+forward_store!(&S);
