@@ -15,6 +15,15 @@ use crate::tree::read::{Found, Nodes, Pieces, find_path, for_each_births};
 /// Zeros that a hole is printed as, a piece at a time.
 const ZEROS: &[u8] = &[0; 64 << 10];
 
+/// What a listing shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// All below, too.
+    pub recursive: bool,
+    /// Birth times, too. They stand in a table of their own, which is read as a whole.
+    pub births: bool,
+}
+
 /// One line of a listing.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -22,7 +31,7 @@ pub struct Entry {
     pub path: TreePath,
     /// What it is.
     pub node: Node,
-    /// When it was born, in nanoseconds since 1970, where that was known.
+    /// When it was born, in nanoseconds since 1970, where that was asked for and known.
     pub birth: Option<i64>,
 }
 
@@ -34,18 +43,18 @@ pub fn find(reader: &Reader<'_>, snapshot: &Snapshot, path: &TreePath) -> Result
     })
 }
 
-/// Calls `each` for every entry of the folder at `path`, or for what stands there when it is no folder; with `recursive`
-/// also for all below. Entries come in the order of their names, a folder before what it holds.
+/// Calls `each` for every entry of the folder at `path`, or for what stands there when it is no folder. Entries come in the
+/// order of their names, a folder before what it holds.
 pub fn list(
     reader: &Reader<'_>,
     snapshot: &Snapshot,
     path: &TreePath,
-    recursive: bool,
+    options: &Options,
     cx: &Context<'_>,
     each: &mut dyn FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
     let found = find(reader, snapshot, path)?;
-    let births = read_births(reader, snapshot, path, recursive)?;
+    let births = if options.births { read_births(reader, snapshot, path, options.recursive)? } else { HashMap::new() };
     let Some(tree) = found.tree() else {
         let Found::Node(node) = found else { return Ok(()) };
         return each(Entry { path: path.clone(), node: *node, birth: None });
@@ -62,7 +71,7 @@ pub fn list(
         *position += 1;
         let path = folder.join(&node.name);
         let below = match node.kind {
-            NodeKind::Folder { tree } if recursive => Some((path.clone(), Nodes::of(reader, tree), 0)),
+            NodeKind::Folder { tree } if options.recursive => Some((path.clone(), Nodes::of(reader, tree), 0)),
             _ => None,
         };
         each(Entry { path, node, birth })?;

@@ -6,7 +6,7 @@ use super::args::{Global, LsArgs};
 use super::render::{entry_json, entry_line, path as render_path, snapshot_json};
 use super::{Outcome, open, restore};
 use crate::error::{Error, Result};
-use crate::listing::{self, Entry};
+use crate::listing::{self, Entry, Options};
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
 
@@ -30,7 +30,8 @@ pub(super) fn run(global: &Global, args: &LsArgs, cx: &Context<'_>) -> Result<Ou
         };
         writeln!(out, "{line}").map_err(write_error)
     };
-    listing::list(&reader, &snapshot, &path, args.recursive, cx, &mut print)?;
+    let options = Options { recursive: args.recursive, births: global.json };
+    listing::list(&reader, &snapshot, &path, &options, cx, &mut print)?;
     out.flush().map_err(write_error)?;
     Ok(Outcome::Done)
 }

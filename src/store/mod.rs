@@ -150,6 +150,24 @@ pub enum ByteRange {
     },
 }
 
+impl ByteRange {
+    /// Offset and length of the range in an object of `found` bytes, both within it.
+    pub(crate) fn within(self, found: u64) -> Result<(u64, u64), StoreError> {
+        match self {
+            Self::Whole { limit } if found > limit => Err(StoreError::TooLong { limit, found }),
+            Self::Whole { .. } => Ok((0, found)),
+            Self::At { offset, len } => match offset.checked_add(len) {
+                Some(end) if end <= found => Ok((offset, len)),
+                end => Err(StoreError::Short { wanted: end.unwrap_or(u64::MAX), found }),
+            },
+            Self::Last { len } => match found.checked_sub(len) {
+                Some(offset) => Ok((offset, len)),
+                None => Err(StoreError::Short { wanted: len, found }),
+            },
+        }
+    }
+}
+
 /// One object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
