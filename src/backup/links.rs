@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::format::link::LinkGroup;
+use crate::format::link::{LINK_PATH_BYTES_MAX, LinkGroup};
 use crate::format::name::TreePath;
 use crate::format::tree::NodeKind;
 use crate::source::Stat;
@@ -34,13 +34,16 @@ impl HardLinks {
         if same(&linked.stat) != same(stat) {
             return None;
         }
-        linked.names.push(path.clone());
+        // Beyond that a name cannot be kept in the table; the file comes back all the same, on its own.
+        if path.as_bytes().len() <= LINK_PATH_BYTES_MAX {
+            linked.names.push(path.clone());
+        }
         Some(linked.kind.clone())
     }
 
     /// Notes what a file with several names was stored as.
     pub(super) fn learn(&mut self, stat: &Stat, path: &TreePath, kind: &NodeKind) {
-        if stat.nlink < 2 {
+        if stat.nlink < 2 || path.as_bytes().len() > LINK_PATH_BYTES_MAX {
             return;
         }
         let linked = Linked { stat: *stat, kind: kind.clone(), names: vec![path.clone()] };
@@ -57,8 +60,8 @@ impl HardLinks {
         }
     }
 
-    /// Groups of two names or more, in order.
-    pub(super) fn groups(self) -> Vec<LinkGroup> {
+    /// Groups of two names or more as the records of the table, in order.
+    pub(super) fn records(self) -> Vec<LinkGroup> {
         let mut groups: Vec<LinkGroup> = self
             .inodes
             .into_values()
@@ -69,6 +72,6 @@ impl HardLinks {
             })
             .collect();
         groups.sort_by(|a, b| a.0.cmp(&b.0));
-        groups
+        groups.into_iter().flat_map(LinkGroup::into_records).collect()
     }
 }

@@ -16,7 +16,7 @@ use super::sink::Sink;
 use super::sources::{Plan, Sources};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
-use crate::format::link::{BIRTHS_MAX, Births};
+use crate::format::link::{BIRTH_PATH_BYTES_MAX, BIRTHS_MAX, Births};
 use crate::format::metadata::Xattr;
 use crate::format::name::{Name, TreePath};
 use crate::format::record::Extras;
@@ -103,7 +103,7 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
             _ => return Err(Error::NothingSaved),
         };
         let births = self.births.finish(&mut self.sink)?;
-        let links = build_links(&self.links.groups(), &mut self.sink)?;
+        let links = build_links(&self.links.records(), &mut self.sink)?;
         let Self { summary, sockets, own_folders, problems, .. } = self;
         Ok(Walked { root, links, births, summary, sockets, own_folders, problems })
     }
@@ -429,11 +429,11 @@ impl FolderBirths {
         }
         let births = Births { folder: folder.clone(), first: self.first, times: std::mem::take(&mut self.times) };
         self.first += births.times.len() as u64;
-        table.push(&births, sink)
+        if folder.as_bytes().len() > BIRTH_PATH_BYTES_MAX { Ok(()) } else { table.push(&births, sink) }
     }
 
     fn finish(self, folder: &TreePath, table: &mut BirthsBuilder, sink: &mut Sink<'_, '_, '_>) -> Result<()> {
-        if self.times.iter().all(Option::is_none) {
+        if self.times.iter().all(Option::is_none) || folder.as_bytes().len() > BIRTH_PATH_BYTES_MAX {
             return Ok(());
         }
         table.push(&Births { folder: folder.clone(), first: self.first, times: self.times }, sink)

@@ -16,12 +16,55 @@ pub const TABLE_ENTRIES_MAX: usize = 16_384;
 /// The most times of one record of births; larger folders have several.
 pub const BIRTHS_MAX: usize = 4096;
 
-const LINKS_MAX: usize = 1 << 20;
-const PATH_BYTES_MAX: usize = 1 << 20;
+/// The most names of one record of links; a file with more has several records, each of which begins with its first name.
+pub const LINKS_MAX: usize = 1024;
+
+/// The longest path of a record in bytes: far beyond what a system call takes, and so short that a record fits in a block.
+pub const LINK_PATH_BYTES_MAX: usize = 1 << 20;
+
+/// The longest path of a folder whose entries have their birth times kept. Each record holds its folder's path, and in a very
+/// deep tree that would be more than all the rest.
+pub const BIRTH_PATH_BYTES_MAX: usize = 4096;
+
+/// The most bytes of paths in one record of links, so that a record fits in a block.
+pub const LINK_RECORD_BYTES_MAX: usize = 4 << 20;
 
 /// The names of one file, two or more, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkGroup(pub Vec<TreePath>);
+
+impl LinkGroup {
+    /// The records that these names stand in: one, unless they are very many or long.
+    pub fn into_records(self) -> Vec<Self> {
+        let mut names = self.0.into_iter();
+        let Some(first) = names.next() else { return Vec::new() };
+        let mut records = Vec::new();
+        let mut record = vec![first.clone()];
+        let mut bytes = first.as_bytes().len();
+        for name in names {
+            bytes += name.as_bytes().len();
+            if record.len() > 1 && (record.len() == LINKS_MAX || bytes > LINK_RECORD_BYTES_MAX) {
+                records.push(Self(std::mem::replace(&mut record, vec![first.clone()])));
+                bytes = first.as_bytes().len() + name.as_bytes().len();
+            }
+            record.push(name);
+        }
+        records.push(Self(record));
+        records
+    }
+
+    /// Puts records that begin with the same name together again.
+    pub fn merge(records: Vec<Self>) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for record in records {
+            match groups.last_mut() {
+                Some(group) if group.0.first() == record.0.first() => group.0.extend(record.0.into_iter().skip(1)),
+                _ => groups.push(record),
+            }
+        }
+        groups
+    }
+}
 
 /// A chunk of the table of hard links: groups in ascending order of their first paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +86,7 @@ pub struct Births {
 pub struct BirthChunk(pub Vec<Births>);
 
 fn read_path(input: &mut Decoder<'_>) -> Result<TreePath> {
-    let bytes = read_bytes(input, PATH_BYTES_MAX, "path")?;
+    let bytes = read_bytes(input, LINK_PATH_BYTES_MAX, "path")?;
     TreePath::from_bytes(bytes).map_err(|_| RecordError::Malformed("a path holds what is no name"))
 }
 
@@ -135,6 +178,18 @@ mod tests {
                 path
             },
         )
+    }
+
+    #[test]
+    fn a_file_with_very_many_names_has_several_records_and_stays_one_file() {
+        let names: Vec<TreePath> =
+            (0..3000).map(|n| TreePath::from_bytes(format!("d/{n:05}").as_bytes()).unwrap()).collect();
+        let group = LinkGroup(names);
+        let records = group.clone().into_records();
+        assert!(records.len() > 1 && records.iter().all(|record| record.0.len() <= LINKS_MAX));
+        let chunk = LinkChunk(records);
+        let read = decode::<LinkChunk>(&encode(&chunk)).unwrap();
+        assert_eq!(LinkGroup::merge(read.0), [group]);
     }
 
     proptest! {

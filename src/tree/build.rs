@@ -325,7 +325,7 @@ impl<T: TableChunk> TableBuilder<T> {
     }
 }
 
-/// The table of hard links, of groups in ascending order of their first paths.
+/// The table of hard links, of records in ascending order.
 pub fn build_links(groups: &[LinkGroup], sink: &mut dyn ChunkSink) -> Result<Option<TableRef>> {
     let mut table = TableBuilder::<LinkChunk>::default();
     groups.iter().try_for_each(|group| table.push(group, sink))?;

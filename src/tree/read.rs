@@ -250,7 +250,7 @@ pub fn read_links(source: &dyn ChunkSource, table: Option<&TableRef>) -> Result<
         groups.extend(read::<LinkChunk>(source, ChunkKind::Link, id)?.0);
         Ok(())
     })?;
-    Ok(groups)
+    Ok(LinkGroup::merge(groups))
 }
 
 /// Calls `each` with all records of birth times, in order.
