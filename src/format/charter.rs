@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use super::log::bind;
 use super::metadata::Timestamp;
 use super::record::{
-    self, Extras, Record, RecordError, Writer, encode, read_exact, read_list, read_map, read_text, read_tuple, required,
+    self, Extras, Record, RecordError, Writer, encode_readable, read_exact, read_list, read_map, read_text, read_tuple,
+    required,
 };
 use super::slot::{SlotKey, SlotKeyId};
 use super::{Code, EncodeError, ObjectError, head, split_u32, strip_head};
@@ -379,11 +380,11 @@ pub fn encode_object<T: Record>(
     repository: &RepositoryId,
     owner: &Signatory,
 ) -> Result<Vec<u8>, EncodeError> {
-    let record = encode(frame);
+    let record = encode_readable(frame)?;
     let mut object = head(Code::Statement).to_vec();
     object.extend(u32::try_from(record.len()).expect("a thousand heads are short").to_le_bytes());
     object.extend(record);
-    let plain = Zeroizing::new(encode(content));
+    let plain = Zeroizing::new(encode_readable(content)?);
     let padding = Padding::SMALL;
     let sealed = seal(key, &bind(&object, repository), &plain, padding, object.len() + SIGNATURE_LEN)?;
     object.extend(sealed);

@@ -134,7 +134,7 @@ impl Record for Gc {
 /// The object that holds a forgotten record.
 pub fn encode_forgotten(record: &Forgotten, keyring: &Keyring, maker: &Signatory) -> Result<Vec<u8>, EncodeError> {
     let keys = keyring.newest();
-    FORGOTTEN.seal(&keyring.repository, keys.number, &keys.log, maker, &record::encode(record))
+    FORGOTTEN.seal(&keyring.repository, keys.number, &keys.log, maker, &record::encode_readable(record)?)
 }
 
 /// Opens and verifies a forgotten record.
@@ -146,7 +146,7 @@ pub fn decode_forgotten(object: &[u8], keyring: &Keyring) -> Result<Signed<Forgo
 /// The object that holds a gc record.
 pub fn encode_gc(record: &Gc, keyring: &Keyring, maker: &Signatory) -> Result<Vec<u8>, EncodeError> {
     let keys = keyring.newest();
-    GC.seal(&keyring.repository, keys.number, &keys.log, maker, &record::encode(record))
+    GC.seal(&keyring.repository, keys.number, &keys.log, maker, &record::encode_readable(record)?)
 }
 
 /// Opens and verifies a gc record.

@@ -70,6 +70,9 @@ pub enum EncodeError {
     /// No key could be agreed on.
     #[error(transparent)]
     Hpke(#[from] crate::seal::hpke::HpkeRefused),
+    /// No reader would accept it.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
 }
 
 /// Why some bytes are not the object that they should be.

@@ -63,6 +63,15 @@ pub fn encode<T: Record>(record: &T) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// The canonical form of `record`, which has been read back: a record that is put and then refused by every reader is lost.
+///
+/// # Errors
+/// What a reader would say, such as a text that is longer than the format allows.
+pub fn encode_readable<T: Record>(record: &T) -> Result<Vec<u8>> {
+    let bytes = encode(record);
+    decode::<T>(&bytes).map(|_| bytes)
+}
+
 /// The record that `bytes` are the canonical form of.
 ///
 /// # Errors

@@ -253,7 +253,8 @@ pub fn seal_body(body: &Body, keyring: &Keyring) -> Result<SealedBody, EncodeErr
     let (encapsulation, exporter) = keyring.newest().encapsulate(&body_info(&keyring.repository))?;
     let mut sealed = encapsulation.0.to_vec();
     let binding = bind(&sealed, &keyring.repository);
-    sealed.extend(seal(&body_key(&exporter), &binding, &record::encode(body), Padding::SMALL, ENCAPSULATION_LEN)?);
+    let plain = record::encode_readable(body)?;
+    sealed.extend(seal(&body_key(&exporter), &binding, &plain, Padding::SMALL, ENCAPSULATION_LEN)?);
     Ok(SealedBody(sealed))
 }
 
@@ -270,7 +271,7 @@ pub fn encode_object(
     object.extend(keys.number.to_le_bytes());
     let binding = bind(&object, &keyring.repository);
     let surrounding = object.len() + LEN_FIELD + SIGNATURE_LEN;
-    let sealed = seal(&keys.log, &binding, &record::encode(header), Padding::SMALL, surrounding)?;
+    let sealed = seal(&keys.log, &binding, &record::encode_readable(header)?, Padding::SMALL, surrounding)?;
     object.extend(u32::try_from(sealed.len()).expect("a thousand heads are short").to_le_bytes());
     object.extend(sealed);
     object.extend(&body.0);
