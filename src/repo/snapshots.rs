@@ -136,6 +136,9 @@ impl Repository {
     }
 
     /// Snapshots that are void for ever, with the reason.
+    ///
+    /// `forgotten/` is listed before `gc/`: a prune puts the ids that it found void into its own record before it deletes the
+    /// records that said so.
     pub fn voids(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, String>> {
         let mut voids = BTreeMap::new();
         for listed in self.objects.list(ObjectKind::Forgotten)? {
@@ -155,6 +158,9 @@ impl Repository {
                 Err(error) if is_junk(&error) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
+        }
+        for id in self.condemned(cx)?.void {
+            voids.entry(id).or_insert_with(|| "removed by a prune".to_owned());
         }
         Ok(voids)
     }

@@ -7,7 +7,7 @@ use super::charter::{is_junk, report};
 use crate::error::{Error, Result};
 use crate::format::index::{PackRow, Segment};
 use crate::format::log::{self, LOG_BYTES_MAX, SEGMENT_BYTES_MAX};
-use crate::id::{ObjectId, PackId, SegmentId};
+use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
 use crate::index::{self, LocalIndex};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
@@ -21,6 +21,8 @@ const LOOKS_MAX: usize = 8;
 pub struct Condemned {
     /// Every name in `gc/`. The same names later mean that nothing was condemned in between.
     pub names: BTreeSet<ObjectId>,
+    /// Snapshots that a prune has found void and removed; nothing else says so any more.
+    pub void: BTreeSet<SnapshotId>,
     packs: HashSet<PackId>,
 }
 
@@ -89,6 +91,7 @@ impl Repository {
                 Ok(signed) if signed.maker.rights.contains(Rights::PRUNE) => {
                     condemned.packs.extend(signed.record.condemned);
                     condemned.packs.extend(signed.record.dead);
+                    condemned.void.extend(signed.record.void);
                 }
                 Ok(_) => report(cx, name, &Error::NotPermitted { right: Rights::PRUNE }),
                 Err(error) if is_junk(&error) => report(cx, name, &error),
