@@ -9,9 +9,14 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+/// What somebody who has just installed the program needs to know.
+const AFTER_HELP: &str = "Begin with `caddis backup --init ~`. `caddis COMMAND --help` lists the options of a command; \
+    exit codes, environment and how snapshots are named stand in caddis(1).";
+
 /// Deduplicating backups in encrypted repositories, without locks.
 #[derive(Debug, Parser)]
 #[command(name = "caddis", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -23,7 +28,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The repository: a folder. By default $XDG_DATA_HOME/caddis/repo
+    /// Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo
     #[arg(short, long, global = true, value_name = "PATH", env = "CADDIS_REPOSITORY", hide_env_values = true,
         value_hint = ValueHint::DirPath)]
     pub repo: Option<String>,
@@ -35,21 +40,21 @@ pub struct Global {
     #[arg(long, global = true, value_name = "COMMAND", env = "CADDIS_PASSWORD_COMMAND", hide_env_values = true,
         value_hint = ValueHint::CommandString)]
     pub password_command: Option<String>,
-    /// Open the repository with this key file instead of a passphrase; `init` makes it when it is absent
+    /// Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent
     #[arg(long, global = true, value_name = "FILE", env = "CADDIS_KEY_FILE", hide_env_values = true,
         value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
     /// Print JSON: one document for queries, one message a line for long work
-    #[arg(long, global = true, env = "CADDIS_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long, global = true, env = "CADDIS_JSON", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Print errors only
-    #[arg(short, long, global = true, env = "CADDIS_QUIET", value_parser = BoolishValueParser::new(),
+    #[arg(short, long, global = true, env = "CADDIS_QUIET", hide_env_values = true, value_parser = BoolishValueParser::new(),
         conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "CADDIS_VERBOSE")]
+    /// Say what was done also when that is not for a terminal, and more of it
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "CADDIS_VERBOSE", hide_env_values = true)]
     pub verbose: u8,
-    /// Keep what can be made anew here. By default $XDG_CACHE_HOME/caddis
+    /// Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis
     #[arg(long, global = true, value_name = "DIR", env = "CADDIS_CACHE_DIR", hide_env_values = true,
         value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
@@ -72,7 +77,7 @@ pub enum Command {
     Cat(CatArgs),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
-    /// Manage what opens the repository
+    /// Manage the passphrases and key files that open the repository
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print a completion script for a shell
@@ -98,7 +103,7 @@ pub struct InitArgs {
 
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// What to save; a symlink is saved as such
+    /// Files and folders to save; a symlink is saved as a symlink
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
     /// Make the repository when there is none
@@ -107,13 +112,13 @@ pub struct BackupArgs {
     /// Give the snapshot a tag; may be repeated, or several joined by commas
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub tag: Vec<String>,
-    /// Name the machine, instead of this one's own name
+    /// Name of the machine that the snapshot shows, instead of this machine's own
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
-    /// Name the series that the snapshot belongs to
+    /// Series that the snapshot belongs to, such as `nightly`
     #[arg(long, value_name = "LABEL")]
     pub label: Option<String>,
-    /// When the backup was made: RFC 3339 or `2026-11-01[ 03:00]` in local time
+    /// When the backup was made, if not now: RFC 3339, or local time as 2026-11-01 or "2026-11-01 03:00"
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
 }
@@ -126,7 +131,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// Only snapshots with this tag, or with all of several joined by commas; may be repeated
-    #[arg(long, value_name = "TAG[,TAG…]")]
+    #[arg(long, value_name = "TAG[,TAG]")]
     pub tag: Vec<String>,
     /// Only snapshots of this path; may be repeated
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -138,13 +143,13 @@ pub struct FilterArgs {
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The snapshot: the beginning of an id, `latest`, `latest~2`, a tag, or `@2026-11-01`; a path in it follows a colon
+    /// A snapshot: the beginning of its id, `latest`, `latest~2`, a tag, or `@2026-11-01`; then, after a colon, a path in it
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub snapshot: String,
-    /// Where to: a new or empty folder; for a single file also its new name
+    /// A new or empty folder; for a single file also its new name
     #[arg(value_hint = ValueHint::AnyPath)]
     pub target: PathBuf,
-    /// Leave owners alone; without root this is always so
+    /// Do not restore owners and groups; without root they never are
     #[arg(long)]
     pub no_owner: bool,
     #[command(flatten)]
@@ -159,13 +164,13 @@ pub struct SnapshotsArgs {
 
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// The snapshot, as for `restore`
+    /// A snapshot, and a folder or file in it, as for `restore`
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     pub snapshot: String,
-    /// Print mode, owner, size and time too
+    /// Print mode, owner, size and time, too
     #[arg(short, long)]
     pub long: bool,
-    /// List all below, too
+    /// List also what lies in folders below
     #[arg(short = 'R', long)]
     pub recursive: bool,
     #[command(flatten)]
@@ -174,7 +179,7 @@ pub struct LsArgs {
 
 #[derive(Debug, Args)]
 pub struct CatArgs {
-    /// The snapshot and the file in it
+    /// A snapshot, as for `restore`, and a file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
     pub snapshot: String,
     #[command(flatten)]
@@ -190,20 +195,29 @@ pub struct CheckArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// List the slots that open the repository
+    /// List the slots: one for each passphrase or key file
     List,
     /// Add a slot with a passphrase or key file of its own
-    Add(NewKeyArgs),
-    /// Remove a slot
+    Add(AddKeyArgs),
+    /// Remove a slot; the last one stays
     Remove {
-        /// The slot's id, or its beginning
+        /// The slot's id, or the beginning of it, as `key list` shows it
         id: String,
     },
     /// Replace the passphrase or key file that was used to open the repository
     Passwd(NewKeyArgs),
 }
 
-/// What opens a new slot. Without any of these the passphrase is asked for, or taken from CADDIS_NEW_PASSWORD.
+#[derive(Debug, Args)]
+pub struct AddKeyArgs {
+    #[command(flatten)]
+    pub key: NewKeyArgs,
+    /// What `key list` calls the new slot
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub name: String,
+}
+
+/// What opens a new slot. Without any of these the passphrase is taken from CADDIS_NEW_PASSWORD, or asked for.
 #[derive(Debug, Args)]
 pub struct NewKeyArgs {
     /// Read the new passphrase from this file
@@ -215,15 +229,12 @@ pub struct NewKeyArgs {
     /// Use this key file; it is made when it is absent
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "new")]
     pub new_key_file: Option<PathBuf>,
-    /// What to call the new slot
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub name: String,
     #[command(flatten)]
     pub kdf: Kdf,
 }
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// For which shell
+    /// The shell that shall complete
     pub shell: Shell,
 }

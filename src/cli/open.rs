@@ -137,7 +137,7 @@ pub(super) fn first_key(global: &Global, kdf: &Kdf) -> Result<NewKey> {
 }
 
 /// The key for a further slot.
-pub(super) fn further_key(args: &NewKeyArgs) -> Result<NewKey> {
+pub(super) fn further_key(args: &NewKeyArgs, name: &str) -> Result<NewKey> {
     let source = if let Some(path) = &args.new_key_file {
         make_key_file(path)?
     } else if let Some(command) = &args.new_password_command {
@@ -150,7 +150,7 @@ pub(super) fn further_key(args: &NewKeyArgs) -> Result<NewKey> {
             None => ask_twice()?,
         })
     };
-    Ok(NewKey { source, cost: cost(&args.kdf)?, label: args.name.clone() })
+    Ok(NewKey { source, cost: cost(&args.kdf)?, label: name.to_owned() })
 }
 
 fn cost(kdf: &Kdf) -> Result<Argon2Cost> {
