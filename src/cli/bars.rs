@@ -1,6 +1,7 @@
 //! [`Console`]: what an operation does, shown on a terminal; problems as they come, always.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,8 +16,11 @@ use crate::progress::{Problem, Progress};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows progress on standard error, when that is a terminal and nobody asked for quiet or JSON.
+///
+/// The bar begins with the first progress: until then a passphrase may be asked for, and a query that only prints has none.
 pub(super) struct Console {
-    bar: Option<ProgressBar>,
+    shows: bool,
+    bar: OnceLock<ProgressBar>,
     json: bool,
     items: AtomicU64,
     bytes: AtomicU64,
@@ -25,30 +29,41 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(global: &Global) -> Self {
         let shows = !global.quiet && !global.json && io::stderr().is_terminal();
-        let bar = shows.then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {prefix}  {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(TICK);
-            bar
-        });
-        Self { bar, json: global.json, items: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            shows,
+            bar: OnceLock::new(),
+            json: global.json,
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn bar(&self) -> Option<&ProgressBar> {
+        self.shows.then(|| self.bar.get_or_init(new_bar))
     }
 
     /// Takes the bar away, so that a report can be printed.
     pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }
     }
 
     fn say(&self, line: &str) {
-        match &self.bar {
+        match self.bar.get() {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
         }
     }
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {prefix}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    bar
 }
 
 impl Drop for Console {
@@ -59,7 +74,7 @@ impl Drop for Console {
 
 impl Progress for Console {
     fn current(&self, path: &[u8]) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar() {
             bar.set_message(format!("/{}", printable(path)));
         }
     }
@@ -67,7 +82,7 @@ impl Progress for Console {
     fn done(&self, items: u64, bytes: u64) {
         let items = self.items.fetch_add(items, Ordering::Relaxed) + items;
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar() {
             bar.set_prefix(format!("{items} items, {}", size(bytes)));
         }
     }
@@ -91,5 +106,25 @@ impl Progress for Console {
         if !self.json {
             self.say(&format!("caddis: {}", printable(text.as_bytes())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bar that was there from the start redrew itself over the question for the passphrase, every tenth of a second.
+    #[test]
+    fn nothing_is_drawn_before_there_is_progress() {
+        let console = Console {
+            shows: true,
+            bar: OnceLock::new(),
+            json: false,
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
+        assert!(console.bar.get().is_none());
+        console.done(1, 0);
+        assert!(console.bar.get().is_some());
     }
 }
