@@ -5,11 +5,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::env;
@@ -121,14 +122,18 @@ impl State {
     pub fn begin_run(&self) -> Result<Run> {
         let folder = self.runs();
         make_folder(&folder)?;
-        let path = folder.join(HEXLOWER.encode(&env::random_bytes::<8>()?));
-        let file = private_file(&path, true)
-            .and_then(|file| {
-                rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                Ok(file)
-            })
-            .map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
-        Ok(Run { path, file })
+        loop {
+            let path = folder.join(HEXLOWER.encode(&env::random_bytes::<8>()?));
+            let io_error = |source| Error::Io { action: "create", path: path.clone(), source };
+            let file = private_file(&path, true).map_err(io_error)?;
+            // Between these two steps the file looks like a dead run's, and somebody who looks for these may lock and
+            // remove it: then it is theirs, and this run takes another one.
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if file.metadata().map_err(io_error)?.nlink() > 0 => return Ok(Run { path, file }),
+                Ok(()) | Err(Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(io_error(errno.into())),
+            }
+        }
     }
 
     /// Runs that ended without saying so: the kernel gave up their lock with their process.
