@@ -248,8 +248,11 @@ impl Repository {
         let &[id] = fitting.as_slice() else {
             return Err(Error::NoSuchSlot { wanted: prefix.to_owned(), found: fitting.len() });
         };
-        let others = read_slots(&self.objects, cx)?.iter().filter(|(other, _)| *other != id).count();
-        if others == 0 {
+        // A slot without a bundle opens nothing: an `init` that was cut leaves one, and anybody could put one there.
+        let charter = Charter::read(&self.objects, &self.config, &self.id(), cx)?;
+        let slots = read_slots(&self.objects, cx)?;
+        let opens = |slot: &SealedSlot| charter.has_bundle(&slot.header.slot_key);
+        if !slots.iter().any(|(other, slot)| *other != id && opens(slot)) {
             return Err(Error::LastSlot { slot: id.short() });
         }
         self.objects.delete(ObjectName::new(ObjectKind::Keys, id))?;

@@ -74,6 +74,13 @@ impl Charter {
         best
     }
 
+    /// Whether an owner has sealed a bundle under the slot key that is named so.
+    pub fn has_bundle(&self, slot_key: &SlotKeyId) -> bool {
+        let wanted = SealedUnder::SlotKey(*slot_key);
+        let holds = |frame: &Frame| frame.kind == StatementKind::Bundle && frame.sealed_under == wanted;
+        self.statements.values().any(|statement| holds(&statement.frame))
+    }
+
     /// Adds the principals that the charter names to a keyring.
     pub fn name_principals(&self, keyring: &Keyring, cx: &Context<'_>) {
         for (id, opened) in self.open_all::<PrincipalStatement>(StatementKind::Principal, keyring) {
