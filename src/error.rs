@@ -95,9 +95,25 @@ pub enum Error {
         /// How many fit.
         found: usize,
     },
-    /// More slots than the format allows.
-    #[error("{location} holds {found} key slots; at most {limit} are allowed")]
-    TooManySlots {
+    /// Something was sealed under keys that an owner has made since.
+    #[error("{object} is sealed under generation {generation}, whose keys this key does not hold")]
+    NewGeneration {
+        /// Which object.
+        object: ObjectName,
+        /// Its generation.
+        generation: u32,
+    },
+    /// The slot that opened the repository would be removed.
+    #[error("key slot {slot} is the one that opened the repository just now")]
+    SlotInUse {
+        /// Which.
+        slot: String,
+    },
+    /// More objects of a kind than the format allows.
+    #[error("{location} holds {found} {what}; at most {limit} are allowed")]
+    TooMany {
+        /// Of which kind.
+        what: &'static str,
         /// Where.
         location: String,
         /// How many there are, or would be.
@@ -284,10 +300,10 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::LastSlot { .. } | Self::TargetNotEmpty { .. } => 9,
+            Self::LastSlot { .. } | Self::SlotInUse { .. } | Self::TargetNotEmpty { .. } => 9,
             Self::NoRepository { .. } | Self::RepositoryGone { .. } => 10,
             Self::WrongKey { .. } => 12,
-            Self::NotPermitted { .. } => 13,
+            Self::NotPermitted { .. } | Self::NewGeneration { .. } => 13,
             Self::RepositoryChanged { .. } => 16,
             Self::Interrupted => 130,
             Self::Store { source, .. } | Self::List { source, .. } => store_exit_code(source),
@@ -317,6 +333,8 @@ impl Error {
             }
             Self::WrongKey { .. } => "try another passphrase or key file; `caddis key list` shows the slots".into(),
             Self::NotPermitted { .. } => "use a key with more rights".into(),
+            Self::SlotInUse { .. } => "open the repository with the key that stays".into(),
+            Self::NewGeneration { .. } => "use a key that an owner has renewed since".into(),
             Self::LastSlot { .. } => "add another key first with `caddis key add`".into(),
             Self::NoSuchSlot { .. } => "`caddis key list` shows the slots".into(),
             Self::TargetNotEmpty { .. } => "restore into a new or empty folder".into(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use caddis::backup::{self, Sources, backup};
 use caddis::env::FixedClock;
-use caddis::error::{Error, with_causes};
+use caddis::error::Error;
 use caddis::format::log::{Gc, encode_gc};
 use caddis::keys::kdf::Argon2Cost;
 use caddis::progress::{Cancel, Context, Silent};
@@ -56,8 +56,7 @@ fn a_snapshot_that_no_reader_would_accept_is_refused_before_it_is_announced() {
         backup::Options { tags: vec![long.clone()], ..backup::Options::default() },
     ] {
         let error = with_context(|cx| backup(&mut repository, &sources, &options, cx)).unwrap_err();
-        assert!(matches!(error, Error::Encode { .. }), "{error:?}");
-        assert!(with_causes(&error).ends_with("beyond the format's limit"), "{}", with_causes(&error));
+        assert!(matches!(error, Error::Usage(_)), "{error:?}");
     }
     assert_eq!(store.list(ObjectKind::Pending).unwrap(), []);
     assert_eq!(store.list(ObjectKind::Snapshots).unwrap(), []);

@@ -311,10 +311,8 @@ fn no_text_names_an_option_that_does_not_exist() {
     }
     let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
     collect(&Cli::command(), &mut known);
-    let mut texts: Vec<(String, String)> = commands()
-        .iter()
-        .map(|command| (command.get_name().to_owned(), page_of(command.get_name()).text()))
-        .collect();
+    let mut texts: Vec<(String, String)> =
+        commands().iter().map(|command| (command.get_name().to_owned(), page_of(command.get_name()).text())).collect();
     texts.push(("caddis".to_owned(), Page::parse(&read("man/caddis.1")).text()));
     for (page, text) in texts {
         let is_part = |character: char| character.is_ascii_lowercase() || character == '-';
@@ -348,7 +346,8 @@ fn exit_codes_are_the_same_in_caddis_1_and_readme() {
         let (code, meaning) = (cells.next()?, cells.next()?);
         code.bytes().all(|byte| byte.is_ascii_digit()).then_some((code, meaning))
     };
-    let readme: Vec<(String, String)> = read("README.md").lines().filter(|l| l.starts_with('|')).filter_map(row).collect();
+    let readme: Vec<(String, String)> =
+        read("README.md").lines().filter(|l| l.starts_with('|')).filter_map(row).collect();
     let meanings = |table: &[(String, String)]| -> BTreeMap<String, String> { table.iter().cloned().collect() };
     assert_eq!(meanings(&readme).keys().collect::<Vec<_>>(), meanings(&in_use).keys().collect::<Vec<_>>());
     for (code, meaning) in in_use {

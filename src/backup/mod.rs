@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
-use crate::format::snapshot::{Body, Summary};
+use crate::format::snapshot::{Body, Summary, TEXT_BYTES_MAX};
 use crate::id::{ChunkId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
@@ -38,6 +38,19 @@ pub struct Options {
     pub own_folders: Vec<std::path::PathBuf>,
 }
 
+impl Options {
+    /// Refuses now what no reader would accept after the whole walk.
+    fn check(&self) -> Result<()> {
+        let texts = self.tags.iter().chain(&self.label).chain(&self.host);
+        match texts.map(String::len).max() {
+            Some(bytes) if bytes > TEXT_BYTES_MAX => {
+                Err(Error::Usage(format!("tags, labels and host names have at most {TEXT_BYTES_MAX} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What a backup did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -69,6 +82,7 @@ pub struct Report {
 /// that the next run goes on from there.
 pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options, cx: &Context<'_>) -> Result<Report> {
     repository.require(Rights::WRITE)?;
+    options.check()?;
     repository.introduce_self(cx)?;
     repository.settle_dead_runs(cx)?;
     let repository = &*repository;
@@ -79,7 +93,7 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
     let mut overtaken = Vec::new();
     for _ in 0..ATTEMPTS_MAX {
         let view = repository.look(cx)?; // W1: gc, then the index
-        let session = Session::start(repository, view, cx);
+        let session = Session::start(repository, view, cx)?;
         let (walked, stored, relied) = store_sources(session, sources, options, cx)?; // W2
         let millis = u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX);
         let summary = summarise(&walked, &stored, millis);

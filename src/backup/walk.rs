@@ -17,11 +17,11 @@ use super::sources::{Plan, Sources};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
 use crate::format::link::{BIRTH_PATH_BYTES_MAX, BIRTHS_MAX, Births};
-use crate::format::metadata::Xattr;
+use crate::format::metadata::{Owner, Xattr};
 use crate::format::name::{Name, TreePath};
 use crate::format::record::Extras;
 use crate::format::snapshot::{Summary, TableRef};
-use crate::format::tree::{INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, XattrValue};
+use crate::format::tree::{INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, OWNER_NAME_MAX, XATTRS_MAX, XattrValue};
 use crate::id::ChunkId;
 use crate::progress::{Context, Problem};
 use crate::repo::session::{Origin, Session};
@@ -131,10 +131,10 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
         let tree = nodes.finish(&mut self.sink)?;
         let path = self.os_path();
         let (mode, owner) = match std::fs::metadata(&path) {
-            Ok(found) => (found.mode() & 0o7777, self.owners.owner(found.uid(), found.gid())),
+            Ok(found) => (found.mode() & 0o7777, self.owner(found.uid(), found.gid())),
             Err(error) => {
                 self.problem(format!("cannot read its metadata: {error}"));
-                (0o755, self.owners.owner(0, 0))
+                (0o755, self.owner(0, 0))
             }
         };
         let kind = NodeKind::Folder { tree };
@@ -338,8 +338,16 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
     }
 
     fn node(&mut self, name: Name, kind: NodeKind, stat: &Stat, xattrs: Vec<NodeXattr>) -> Node {
-        let owner = self.owners.owner(stat.uid, stat.gid);
+        let owner = self.owner(stat.uid, stat.gid);
         Node { name, kind, mode: stat.mode, owner, mtime: Some(stat.mtime), xattrs, extras: Extras::default() }
+    }
+
+    /// Names that are longer than a node can keep are left to their numbers.
+    fn owner(&mut self, uid: u32, gid: u32) -> Owner {
+        let mut owner = self.owners.owner(uid, gid);
+        owner.user.take_if(|name| name.len() > OWNER_NAME_MAX);
+        owner.group.take_if(|name| name.len() > OWNER_NAME_MAX);
+        owner
     }
 
     /// Extended attributes as a node keeps them. Those that cannot be read are a problem of their own.
@@ -351,9 +359,12 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
                 return Ok(Vec::new());
             }
         };
+        if xattrs.len() > XATTRS_MAX {
+            self.problem(format!("only {XATTRS_MAX} of its {} extended attributes are saved", xattrs.len()));
+        }
         let mut inline = 0;
         let mut kept = Vec::with_capacity(xattrs.len());
-        for Xattr { name, value } in xattrs {
+        for Xattr { name, value } in xattrs.into_iter().take(XATTRS_MAX) {
             inline += value.len();
             let value = if inline <= INLINE_XATTR_BYTES_MAX {
                 XattrValue::Inline(value)

@@ -26,10 +26,10 @@ pub(super) fn check(
     findings: &mut Findings<'_>,
 ) -> Result<HashSet<PackId>> {
     let view = reader.view();
-    let mut rows: BTreeMap<PackId, PackRow> = BTreeMap::new();
+    let mut rows: BTreeMap<PackId, Vec<PackRow>> = BTreeMap::new();
     for row in view.index.packs().map_err(|source| repository.index_error(source))? {
         let row = row.map_err(|source| repository.index_error(source))?;
-        rows.insert(row.id, row);
+        rows.entry(row.id).or_default().push(row);
     }
     let mut present = BTreeMap::new();
     for kind in [PackKind::Tree, PackKind::Data] {
@@ -37,8 +37,11 @@ pub(super) fn check(
             present.insert(PackId::from(listed.id), (kind, listed.bytes));
         }
     }
-    for (id, row) in &rows {
-        if !present.contains_key(id) && view.condemned.spares(id) {
+    for (id, rows) in &rows {
+        if let Some(row) = rows.first()
+            && !present.contains_key(id)
+            && view.condemned.spares(id)
+        {
             findings.error(row.name().path().into_bytes(), "the index names this pack, and it is not there".to_owned());
         }
     }
@@ -49,7 +52,8 @@ pub(super) fn check(
         .map(|(&id, &(kind, _))| {
             cancel.check()?;
             let name = ObjectName::new(kind.object_kind(), id);
-            let outcome = check_pack(repository, reader, name, kind, rows.get(&id), options, &bytes);
+            let outcome =
+                check_pack(repository, reader, name, kind, rows.get(&id).map_or(&[], Vec::as_slice), options, &bytes);
             Ok((id, name, outcome))
         })
         .collect::<Result<_>>()?;
@@ -74,7 +78,7 @@ fn check_pack(
     reader: &Reader<'_>,
     name: ObjectName,
     kind: PackKind,
-    row: Option<&PackRow>,
+    rows: &[PackRow],
     options: &Options,
     bytes: &AtomicU64,
 ) -> Result<()> {
@@ -83,19 +87,20 @@ fn check_pack(
     let id = PackId::from(name.id());
     let header = PackHeader::from_bytes(kind, &pack).map_err(|source| Error::Object { object: name, source })?;
     let damaged = |ordinal: u32, reason: String| Error::DamagedBlock { ordinal, pack: id, reason };
-    if let Some(row) = row
-        && (row.bytes != pack.len() as u64
-            || row.kind != kind
-            || row.encapsulation != header.encapsulation.0
-            || row.commitment != header.commitment
-            || row.generation != header.generation)
-    {
+    let fits = |row: &PackRow| {
+        row.bytes == pack.len() as u64
+            && row.kind == kind
+            && row.encapsulation == header.encapsulation.0
+            && row.commitment == header.commitment
+            && row.generation == header.generation
+    };
+    if !rows.is_empty() && !rows.iter().any(fits) {
         return Err(damaged(0, "the index describes another pack than this one".to_owned()));
     }
     let keys = repository.pack_keys(&header).map_err(|error| damaged(0, with_causes(&error)))?;
     let directory = read_directory(&keys, &pack).map_err(|reason| damaged(0, reason))?;
     if options.read_data {
-        check_blocks(repository, reader, &keys, &directory, &pack, id, row.is_some())?;
+        check_blocks(repository, reader, &keys, &directory, &pack, id, !rows.is_empty())?;
     }
     Ok(())
 }

@@ -29,13 +29,7 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(global: &Global) -> Self {
         let shows = !global.quiet && !global.json && io::stderr().is_terminal();
-        Self {
-            shows,
-            bar: OnceLock::new(),
-            json: global.json,
-            items: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-        }
+        Self { shows, bar: OnceLock::new(), json: global.json, items: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
     fn bar(&self) -> Option<&ProgressBar> {

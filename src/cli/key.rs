@@ -13,7 +13,7 @@ use crate::repo::access::SlotInfo;
 pub(super) fn run(global: &Global, command: &KeyCommand, cx: &Context<'_>) -> Result<Outcome> {
     let (mut repository, key) = open::open_with_key(global, cx)?;
     match command {
-        KeyCommand::List => print_slots(global, &repository.slots(&key, cx)?)?,
+        KeyCommand::List => print_slots(global, &repository.slots(cx)?)?,
         KeyCommand::Add(args) => {
             let id = repository.add_key(&open::further_key(&args.key, &args.name)?, cx)?;
             say(global, "added", &id.to_string(), &id.short())?;

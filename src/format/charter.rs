@@ -4,6 +4,8 @@
 //! a head notices when it is withheld. The frame is in the clear, contents are sealed under the log key of a generation, a
 //! bundle under its slot key.
 
+use std::collections::BTreeMap;
+
 use minicbor::Decoder;
 use zeroize::Zeroizing;
 
@@ -17,10 +19,10 @@ use super::slot::{SlotKey, SlotKeyId};
 use super::{Code, EncodeError, ObjectError, head, split_u32, strip_head};
 use crate::id::{RepositoryId, StatementId};
 use crate::keys::domain::DedupDomain;
-use crate::keys::generation::GenerationSecret;
+use crate::keys::generation::{GenerationKeys, GenerationSecret};
 use crate::keys::keyring::{Principal, Rights};
 use crate::keys::signing::{PublicSigningKey, Purpose, SIGNATURE_LEN, Signatory};
-use crate::seal::hpke::{DataPublicKey, Encapsulation};
+use crate::seal::hpke::{DataPublicKey, Encapsulation, Psk};
 use crate::seal::record::{Padding, PurposeKey, seal, unseal};
 
 /// The longest statement that is read, in bytes.
@@ -29,7 +31,12 @@ pub const STATEMENT_BYTES_MAX: u64 = 256 << 10;
 /// The most statements that are read.
 pub const STATEMENTS_MAX: usize = 1 << 16;
 
-const HEADS_MAX: usize = 1024;
+/// The most heads that a statement or a snapshot names.
+pub const HEADS_MAX: usize = 1024;
+
+/// Field of a frame that says who signs it.
+const OWNERS_FIELD: u64 = 4;
+
 const GENERATIONS_MAX: usize = 1024;
 const TEXT_BYTES_MAX: usize = 1024;
 
@@ -80,7 +87,7 @@ impl Record for Frame {
                 SealedUnder::Generation(number) => fields.at(2).uint((*number).into()),
                 SealedUnder::SlotKey(id) => fields.at(3).bytes(&id.0),
             }
-            fields.at(4).bytes(&self.owners);
+            fields.at(OWNERS_FIELD).bytes(&self.owners);
             fields.extras(&self.extras);
         });
     }
@@ -93,7 +100,7 @@ impl Record for Frame {
                 1 => parents = read_list(input, HEADS_MAX, "number of heads", |i| Ok(StatementId(read_exact(i)?)))?,
                 2 => sealed_under = Some(SealedUnder::Generation(input.u32()?)),
                 3 => sealed_under = Some(SealedUnder::SlotKey(SlotKeyId(read_exact(input)?))),
-                4 => owners = Some(record::read_bytes(input, 16, "number of signatures")?.to_vec()),
+                OWNERS_FIELD => owners = Some(record::read_bytes(input, 16, "number of signatures")?.to_vec()),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -200,8 +207,7 @@ impl Record for GenerationStatement {
 }
 
 fn read_rights(input: &mut Decoder<'_>) -> record::Result<Rights> {
-    let bits = input.u32()?;
-    Rights::from_bits(bits).ok_or(RecordError::Newer { what: "right", code: bits.into() })
+    Ok(Rights::from_bits(input.u32()?))
 }
 
 impl Record for PrincipalStatement {
@@ -304,12 +310,50 @@ pub struct Bundle {
     pub rights: Rights,
     /// Names chunks and cuts.
     pub domain: DedupDomain,
-    /// Secrets of every generation, ascending; version 1 has one.
+    /// Secrets of every generation, ascending; version 1 has one. A reader or owner has these.
     pub generations: Vec<GenerationSecret>,
     /// The owner's identity, for those with the right to own.
     pub owner: Option<Signatory>,
+    /// Keys of generations for somebody who may not read, ascending.
+    pub limited: Vec<LimitedGeneration>,
+    /// A signing key that the charter names, for somebody who cannot name themselves.
+    pub signing: Option<Signatory>,
     /// Fields of a newer version.
     pub extras: Extras,
+}
+
+/// What a backup-only principal has of a generation: enough to deduplicate and to write, nothing to read with.
+pub struct LimitedGeneration {
+    /// Its number.
+    pub number: u32,
+    /// Packs are sealed to it.
+    pub public: DataPublicKey,
+    /// PSK, log key and index key, in this order. Wiped when dropped.
+    pub keys: Zeroizing<[[u8; 32]; 3]>,
+}
+
+impl LimitedGeneration {
+    /// The keys, without those that read.
+    pub fn keys(&self) -> GenerationKeys {
+        let [psk, log, index] = *self.keys;
+        GenerationKeys {
+            number: self.number,
+            log: PurposeKey::new(log),
+            index: PurposeKey::new(index),
+            psk: Psk::new(psk),
+            public: self.public.clone(),
+            private: None,
+            secret: None,
+        }
+    }
+}
+
+impl Bundle {
+    /// All keys that the bundle gives, by generation.
+    pub fn generation_keys(&self) -> BTreeMap<u32, GenerationKeys> {
+        let limited = self.limited.iter().map(|generation| (generation.number, generation.keys()));
+        limited.chain(self.generations.iter().map(|secret| (secret.number, secret.keys()))).collect()
+    }
 }
 
 impl Record for Bundle {
@@ -324,13 +368,22 @@ impl Record for Bundle {
                 out.bytes(&*generation.secret);
             });
             fields.maybe(4, self.owner.as_ref(), |out, owner| out.bytes(&*owner.seed()));
+            if !self.limited.is_empty() {
+                fields.at(5).list(&self.limited, |out, generation| {
+                    out.array(5);
+                    out.uint(generation.number.into());
+                    out.bytes(&generation.public.0);
+                    generation.keys.iter().for_each(|key| out.bytes(key));
+                });
+            }
+            fields.maybe(6, self.signing.as_ref(), |out, signing| out.bytes(&*signing.seed()));
             fields.extras(&self.extras);
         });
     }
 
     fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
         let (mut repository, mut rights, mut domain) = (None, None, None);
-        let (mut generations, mut owner) = (Vec::new(), None);
+        let (mut generations, mut owner, mut limited, mut signing) = (Vec::new(), None, Vec::new(), None);
         let extras = read_map(input, |key, input| {
             match key {
                 0 => repository = Some(RepositoryId(read_exact(input)?)),
@@ -343,11 +396,15 @@ impl Record for Bundle {
                     })?;
                 }
                 4 => owner = Some(Signatory::from_seed(&Zeroizing::new(read_exact(input)?))),
+                5 => limited = read_list(input, GENERATIONS_MAX, "number of generations", read_limited)?,
+                6 => signing = Some(Signatory::from_seed(&Zeroizing::new(read_exact(input)?))),
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        if generations.is_empty() || !generations.is_sorted_by(|a, b| a.number < b.number) {
+        let is_sorted = generations.is_sorted_by(|a, b| a.number < b.number)
+            && limited.is_sorted_by(|a: &LimitedGeneration, b| a.number < b.number);
+        if (generations.is_empty() && limited.is_empty()) || !is_sorted {
             return Err(RecordError::Malformed("no generations, or not sorted"));
         }
         Ok(Self {
@@ -356,9 +413,19 @@ impl Record for Bundle {
             domain: required(domain, "no deduplication domain")?,
             generations,
             owner,
+            limited,
+            signing,
             extras,
         })
     }
+}
+
+fn read_limited(input: &mut Decoder<'_>) -> record::Result<LimitedGeneration> {
+    read_tuple(input, 5)?;
+    let number = input.u32()?;
+    let public = DataPublicKey(read_exact(input)?);
+    let keys = Zeroizing::new([read_exact(input)?, read_exact(input)?, read_exact(input)?]);
+    Ok(LimitedGeneration { number, public, keys })
 }
 
 /// A statement whose signature has been verified, still sealed.
@@ -404,20 +471,22 @@ pub fn decode_object(
     let cut_short = || RecordError::Malformed("cut short");
     let (len, rest) = split_u32(rest).ok_or_else(cut_short)?;
     let (bytes, rest) = rest.split_at_checked(len as usize).ok_or_else(cut_short)?;
-    let frame: Frame = record::decode(bytes)?;
-    let signatures_len = frame.owners.len() * SIGNATURE_LEN;
+    // Whoever can put objects can put one that claims to be newer; an owner's signature comes first.
+    let owners = record::peek_bytes(bytes, OWNERS_FIELD)?;
+    let signatures_len = owners.len() * SIGNATURE_LEN;
     let sealed_len = rest.len().checked_sub(signatures_len).ok_or_else(cut_short)?;
     let (sealed, signatures) = rest.split_at(sealed_len);
-    if frame.owners.len() != usize::from(config.threshold) || !frame.owners.is_sorted_by(|a, b| a < b) {
+    if owners.len() != usize::from(config.threshold) || !owners.is_sorted_by(|a, b| a < b) {
         return Err(ObjectError::BadSignature);
     }
     let signed = &object[..object.len() - signatures_len];
-    for (&owner, signature) in frame.owners.iter().zip(signatures.as_chunks::<SIGNATURE_LEN>().0) {
+    for (&owner, signature) in owners.iter().zip(signatures.as_chunks::<SIGNATURE_LEN>().0) {
         let owner = config.owners.get(usize::from(owner)).ok_or(ObjectError::BadSignature)?;
         if !owner.signing.verifies(Purpose::Statement, repository, signed, signature) {
             return Err(ObjectError::BadSignature);
         }
     }
+    let frame = record::decode(bytes)?;
     let before = signed[..signed.len() - sealed.len()].to_vec();
     Ok(Statement { id, frame, before, sealed: sealed.to_vec() })
 }
@@ -434,5 +503,52 @@ impl Statement {
         let wanted = SealedUnder::SlotKey(slot_key.id());
         (self.frame.kind == StatementKind::Bundle && self.frame.sealed_under == wanted)
             .then(|| self.open(&slot_key.bundle_key(), repository))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::encode;
+    use super::*;
+
+    fn bundle() -> Bundle {
+        let generation = GenerationSecret { number: 1, secret: Zeroizing::new([1; 32]) };
+        Bundle {
+            repository: RepositoryId([7; 32]),
+            rights: Rights::ALL,
+            domain: DedupDomain::from_secret(Zeroizing::new([2; 32])),
+            generations: vec![generation],
+            owner: Some(Signatory::from_seed(&[3; 32])),
+            limited: Vec::new(),
+            signing: None,
+            extras: Extras::default(),
+        }
+    }
+
+    #[test]
+    fn a_bundle_of_somebody_who_may_only_write_holds_nothing_to_read_with() {
+        let full = bundle().generation_keys().remove(&1).unwrap();
+        let limited = LimitedGeneration { number: 1, public: full.public.clone(), keys: Zeroizing::new([[4; 32]; 3]) };
+        let writer = Bundle {
+            rights: Rights::WRITE | Rights::LIST,
+            generations: Vec::new(),
+            owner: None,
+            limited: vec![limited],
+            signing: Some(Signatory::from_seed(&[5; 32])),
+            ..bundle()
+        };
+        let read: Bundle = record::decode(&encode(&writer)).unwrap();
+        let keys = read.generation_keys().remove(&1).unwrap();
+        assert!(keys.private.is_none() && keys.secret.is_none());
+        assert_eq!(keys.public, full.public);
+        let (encapsulation, _) = keys.encapsulate(b"info").unwrap();
+        assert!(keys.decapsulate(&encapsulation, b"info").is_err());
+        assert_eq!(read.signing.unwrap().public(), Signatory::from_seed(&[5; 32]).public());
+    }
+
+    #[test]
+    fn a_bundle_without_generations_is_refused() {
+        let empty = Bundle { generations: Vec::new(), ..bundle() };
+        assert!(record::decode::<Bundle>(&encode(&empty)).is_err());
     }
 }

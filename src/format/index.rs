@@ -53,7 +53,7 @@ impl PackRow {
 }
 
 /// One pack, with what a reader needs to unseal its blocks without a request of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackRow {
     /// Its name.
     pub id: PackId,

@@ -38,10 +38,8 @@ pub struct Signed<T> {
 /// A list of snapshots that are void.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
-    /// What is void and why.
+    /// What is void, why and since when.
     pub entries: Vec<Void>,
-    /// When.
-    pub time: Timestamp,
     /// Fields of a newer version.
     pub extras: Extras,
 }
@@ -53,6 +51,8 @@ pub struct Void {
     pub snapshot: SnapshotId,
     /// For people.
     pub reason: String,
+    /// When it was declared.
+    pub time: Timestamp,
 }
 
 /// What a prune announces or has done.
@@ -74,32 +74,32 @@ impl Record for Forgotten {
     fn write(&self, out: &mut Writer) {
         out.map(|fields| {
             fields.at(0).list(&self.entries, |out, entry| {
-                out.array(2);
+                out.array(3);
                 out.bytes(&entry.snapshot.0);
                 out.text(&entry.reason);
+                entry.time.write(out);
             });
-            self.time.write(fields.at(1));
             fields.extras(&self.extras);
         });
     }
 
     fn read(input: &mut Decoder<'_>) -> record::Result<Self> {
-        let (mut entries, mut time) = (Vec::new(), None);
+        let mut entries = Vec::new();
         let extras = read_map(input, |key, input| {
             match key {
                 0 => {
                     entries = read_list(input, IDS_MAX, "number of void snapshots", |input| {
-                        read_tuple(input, 2)?;
+                        read_tuple(input, 3)?;
                         let snapshot = SnapshotId(read_exact(input)?);
-                        Ok(Void { snapshot, reason: read_text(input, REASON_BYTES_MAX, "reason")? })
+                        let reason = read_text(input, REASON_BYTES_MAX, "reason")?;
+                        Ok(Void { snapshot, reason, time: Timestamp::read(input)? })
                     })?;
                 }
-                1 => time = Some(Timestamp::read(input)?),
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        Ok(Self { entries, time: required(time, "no time")?, extras })
+        Ok(Self { entries, extras })
     }
 }
 

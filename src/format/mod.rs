@@ -99,6 +99,9 @@ pub enum ObjectError {
     /// It was sealed under a generation whose keys are not at hand.
     #[error("sealed under generation {0}, whose keys are not in this key's bundle")]
     UnknownGeneration(u32),
+    /// Signed by a principal whose rights do not reach so far.
+    #[error("made by somebody who may not {0}")]
+    NotPermitted(crate::keys::keyring::Rights),
     /// Signed by a principal that no statement of the charter names.
     #[error("made by {0:?}, whom no statement of the charter names")]
     UnknownPrincipal(crate::id::PrincipalId),

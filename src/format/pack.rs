@@ -244,7 +244,7 @@ pub enum DirectoryError {
 /// Which length a pack gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackLength {
-    /// A full pack: exactly so many bytes.
+    /// A full pack: exactly so many bytes, or PADMÉ for one that a single block makes longer.
     Full(u32),
     /// The last of a run: the larger of PADMÉ and [`PACK_BYTES_MIN`], but no more than a full pack.
     Last {
@@ -256,7 +256,9 @@ pub enum PackLength {
 impl PackLength {
     fn of(self, unpadded: u64) -> u64 {
         match self {
-            Self::Full(bytes) => bytes.into(),
+            // A block that fits into no pack makes one that is longer than others.
+            Self::Full(full) | Self::Last { full } if unpadded > u64::from(full) => padme(unpadded),
+            Self::Full(full) => full.into(),
             Self::Last { full } => padme(unpadded).max(PACK_BYTES_MIN).min(full.into()),
         }
     }

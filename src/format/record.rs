@@ -6,6 +6,7 @@
 
 use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Unknown keys from here on are kept and ignored; unknown keys below are refused.
 pub const FIRST_OPTIONAL_KEY: u64 = 64;
@@ -72,6 +73,19 @@ pub fn encode_readable<T: Record>(record: &T) -> Result<Vec<u8>> {
     decode::<T>(&bytes).map(|_| bytes)
 }
 
+/// A byte string of a record that is not trusted yet: whoever it names must have signed it before the rest is read.
+pub fn peek_bytes(bytes: &[u8], field: u64) -> Result<&[u8]> {
+    let mut input = Decoder::new(bytes);
+    let count = input.map()?.ok_or(RecordError::NotCanonical)?;
+    for _ in 0..count.min(FIELDS_MAX) {
+        if input.u64()? == field {
+            return Ok(input.bytes()?);
+        }
+        input.skip()?;
+    }
+    Err(RecordError::Malformed("a record does not say who made it"))
+}
+
 /// The record that `bytes` are the canonical form of.
 ///
 /// # Errors
@@ -82,14 +96,24 @@ pub fn decode<T: Record>(bytes: &[u8]) -> Result<T> {
     if input.position() != bytes.len() {
         return Err(RecordError::Malformed("bytes after the end"));
     }
-    if encode(&record) != bytes {
+    if *Zeroizing::new(encode(&record)) != bytes {
         return Err(RecordError::NotCanonical);
     }
     Ok(record)
 }
 
 /// Appends CBOR values to a buffer. Writing to memory cannot fail.
+/// What it wrote is wiped when it is dropped, since some records hold secrets.
 pub struct Writer(Encoder<Vec<u8>>);
+
+/// Room at the start, so that a record with secrets is not copied while it grows.
+const WRITER_BYTES: usize = 1024;
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.writer_mut().zeroize();
+    }
+}
 
 impl Default for Writer {
     fn default() -> Self {
@@ -100,12 +124,12 @@ impl Default for Writer {
 impl Writer {
     /// Begins with nothing.
     pub fn new() -> Self {
-        Self(Encoder::new(Vec::new()))
+        Self(Encoder::new(Vec::with_capacity(WRITER_BYTES)))
     }
 
     /// All that was written.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0.into_writer()
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(self.0.writer_mut())
     }
 
     /// Bytes written so far.
@@ -167,7 +191,7 @@ impl Writer {
         let mut fields = Fields { count: 0, last: None, body: Writer::new() };
         fill(&mut fields);
         self.0.map(fields.count).expect("writing to memory cannot fail");
-        self.raw(&fields.body.into_bytes());
+        self.raw(fields.body.0.writer());
     }
 }
 

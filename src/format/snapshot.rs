@@ -2,6 +2,7 @@
 
 use minicbor::Decoder;
 
+use super::charter::HEADS_MAX;
 use super::log::{bind, principal};
 use super::metadata::Timestamp;
 use super::record::{
@@ -9,7 +10,7 @@ use super::record::{
 };
 use super::{Code, EncodeError, ObjectError, head, split_u32, strip_head};
 use crate::id::{ChunkId, PrincipalId, RepositoryId, SnapshotId, StatementId};
-use crate::keys::keyring::Keyring;
+use crate::keys::keyring::{Keyring, Rights};
 use crate::keys::signing::{Purpose, SIGNATURE_LEN, Signatory};
 use crate::seal::hpke::{Encapsulation, Exporter};
 use crate::seal::record::{Padding, PurposeKey, seal, unseal};
@@ -17,9 +18,13 @@ use crate::seal::record::{Padding, PurposeKey, seal, unseal};
 /// The longest snapshot that is read, in bytes.
 pub const SNAPSHOT_BYTES_MAX: u64 = 16 << 20;
 
-const HEADS_MAX: usize = 1024;
+/// The longest label, tag, host or user name in bytes.
+pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// Field of a header that says who wrote it.
+const WRITER_FIELD: u64 = 0;
+
 const TEXTS_MAX: usize = 65_536;
-const TEXT_BYTES_MAX: usize = 1024;
 const PATH_BYTES_MAX: usize = 1 << 20;
 
 /// What every principal may know of a snapshot.
@@ -101,7 +106,7 @@ pub struct Summary {
 impl Record for Header {
     fn write(&self, out: &mut Writer) {
         out.map(|fields| {
-            fields.at(0).bytes(&self.writer.0);
+            fields.at(WRITER_FIELD).bytes(&self.writer.0);
             fields.at(1).list(&self.heads, |out, id| out.bytes(&id.0));
             fields.maybe(2, self.original, |out, id| out.bytes(&id.0));
             self.time.write(fields.at(3));
@@ -117,7 +122,7 @@ impl Record for Header {
         let (mut label, mut charter_heads, mut body_hash) = (None, Vec::new(), None);
         let extras = read_map(input, |key, input| {
             match key {
-                0 => writer = Some(PrincipalId(read_exact(input)?)),
+                WRITER_FIELD => writer = Some(PrincipalId(read_exact(input)?)),
                 1 => heads = read_list(input, HEADS_MAX, "number of heads", |i| Ok(SnapshotId(read_exact(i)?)))?,
                 2 => original = Some(SnapshotId(read_exact(input)?)),
                 3 => time = Some(Timestamp::read(input)?),
@@ -299,12 +304,18 @@ pub fn decode_object(object: &[u8], keyring: &Keyring) -> Result<SealedSnapshot,
     let (rest, signature) = rest.split_last_chunk::<SIGNATURE_LEN>().ok_or_else(cut_short)?;
     let (sealed, body) = rest.split_at_checked(len as usize).ok_or_else(cut_short)?;
     let keys = keyring.generations.get(&generation).ok_or(ObjectError::UnknownGeneration(generation))?;
-    let header: Header = record::decode(&unseal(&keys.log, &binding, sealed)?)?;
+    let plain = unseal(&keys.log, &binding, sealed)?;
+    let writer = record::peek_bytes(&plain, WRITER_FIELD)?;
+    let writer = PrincipalId(writer.try_into().map_err(|_| RecordError::Malformed("a writer is no principal"))?);
     let signed = &object[..object.len() - SIGNATURE_LEN];
-    let writer = principal(keyring, header.writer)?;
+    let writer = principal(keyring, writer)?;
     if !writer.key.verifies(Purpose::Snapshot, &keyring.repository, signed, signature) {
         return Err(ObjectError::BadSignature);
     }
+    if !writer.rights.contains(Rights::WRITE) {
+        return Err(ObjectError::NotPermitted(Rights::WRITE));
+    }
+    let header: Header = record::decode(&plain)?;
     if *blake3::hash(body).as_bytes() != header.body_hash {
         return Err(RecordError::Malformed("the header belongs to another body").into());
     }

@@ -12,9 +12,6 @@ use super::record::{
 };
 use crate::id::{ChunkId, ID_LEN};
 
-/// The most plain bytes of a tree chunk.
-pub const TREE_CHUNK_BYTES_MAX: usize = 1 << 20;
-
 /// The most entries of one tree chunk.
 pub const TREE_ENTRIES_MAX: usize = 16_384;
 
@@ -30,10 +27,16 @@ pub const NODE_PIECES_MAX: usize = 16;
 /// Bytes of extended attributes that stand in a node itself; values beyond are chunks.
 pub const INLINE_XATTR_BYTES_MAX: usize = 4096;
 
-const XATTRS_MAX: usize = 4096;
+/// The most extended attributes of a node.
+pub const XATTRS_MAX: usize = 4096;
+
+/// The longest target of a symlink in bytes.
+pub const LINK_TARGET_MAX: usize = 1 << 16;
+
+/// The longest name of a user or group in bytes.
+pub const OWNER_NAME_MAX: usize = 256;
+
 const XATTR_NAME_MAX: usize = 1024;
-const LINK_TARGET_MAX: usize = 1 << 16;
-const OWNER_NAME_MAX: usize = 256;
 
 /// One item of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What a principal holds once a slot has opened its bundle, and whom the charter names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::BitOr;
 use std::sync::{PoisonError, RwLock};
@@ -39,9 +39,9 @@ impl Rights {
         (Self::OWN, "own"),
     ];
 
-    /// The set with these bits; nothing when one is unknown.
-    pub const fn from_bits(bits: u32) -> Option<Self> {
-        if bits & !Self::ALL.0 == 0 { Some(Self(bits)) } else { None }
+    /// The set with these bits. Rights that only a newer version knows are kept: whoever has them is no stranger.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     /// The set as bits.
@@ -103,6 +103,7 @@ pub struct Keyring {
     /// The owner's identity, for those with the right to own.
     pub owner: Option<Signatory>,
     principals: RwLock<HashMap<PrincipalId, Principal>>,
+    strangers: RwLock<HashSet<PrincipalId>>,
 }
 
 impl Keyring {
@@ -114,7 +115,15 @@ impl Keyring {
         generations: BTreeMap<u32, GenerationKeys>,
         owner: Option<Signatory>,
     ) -> Self {
-        Self { repository, rights, domain, generations, owner, principals: RwLock::default() }
+        Self {
+            repository,
+            rights,
+            domain,
+            generations,
+            owner,
+            principals: RwLock::default(),
+            strangers: RwLock::default(),
+        }
     }
 
     /// Whom the charter names by this id.
@@ -122,10 +131,23 @@ impl Keyring {
         self.principals.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// The charter names `principal`.
-    pub fn name(&self, principal: Principal) {
+    /// The charter names `principal`. Rights of several statements about the same one add up, in whatever order they come.
+    pub fn name(&self, mut principal: Principal) {
         let mut principals = self.principals.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = principals.get(&principal.key.principal()) {
+            principal.rights = principal.rights | known.rights;
+        }
         principals.insert(principal.key.principal(), principal);
+    }
+
+    /// Whether the charter was asked for this one already, in vain.
+    pub fn is_stranger(&self, id: &PrincipalId) -> bool {
+        self.strangers.read().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// The charter does not name this one, although something they signed is there: it never will have been valid.
+    pub fn note_stranger(&self, id: PrincipalId) {
+        self.strangers.write().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
     /// The newest generation: what is written now is sealed under it.
@@ -139,11 +161,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_are_a_set_and_unknown_ones_are_refused() {
+    fn rights_are_a_set_and_unknown_ones_are_kept() {
         let role = Rights::READ | Rights::LIST;
         assert!(role.contains(Rights::READ) && !role.contains(Rights::READ | Rights::WRITE));
         assert_eq!(role.to_string(), "read,list");
-        assert_eq!(Rights::from_bits(Rights::ALL.bits()), Some(Rights::ALL));
-        assert_eq!(Rights::from_bits(64), None);
+        assert_eq!(Rights::from_bits(Rights::ALL.bits()), Rights::ALL);
+        assert!(Rights::from_bits(64 | 1).contains(Rights::READ));
+        assert_eq!(Rights::from_bits(64 | 1).bits(), 65);
     }
 }

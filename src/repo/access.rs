@@ -12,7 +12,8 @@ use crate::format::charter::{AccessStatement, Bundle, Escrow, StatementKind};
 use crate::format::config::Config;
 use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
-use crate::format::slot::{self, SLOT_BYTES_MAX, SLOTS_MAX, SealedSlot, SlotHeader, SlotKey, SlotKind};
+use crate::format::slot::{self, SLOT_BYTES_MAX, SLOTS_MAX, SealedSlot, SlotHeader, SlotKey, SlotKeyId, SlotKind};
+use crate::format::snapshot::TEXT_BYTES_MAX;
 use crate::id::{RepositoryId, SlotId};
 use crate::keys::domain::DedupDomain;
 use crate::keys::generation::{GenerationKeys, GenerationSecret};
@@ -75,12 +76,16 @@ pub struct SlotInfo {
     pub current: bool,
 }
 
-/// The slots of a repository that are well formed; others are reported.
-fn read_slots(objects: &Objects, cx: &Context<'_>) -> Result<Vec<(SlotId, SealedSlot)>> {
+/// Objects in `keys/` that are looked at. Whoever can put objects can put more than there are slots.
+const SLOTS_LISTED_MAX: usize = 4096;
+
+/// The slots for which an owner has sealed a bundle, the cheapest to try first; others are reported or, like those that an
+/// interrupted `init` leaves, passed over. Whoever can put objects could else lock everybody out with slots of their own.
+fn read_slots(objects: &Objects, charter: &Charter, cx: &Context<'_>) -> Result<Vec<(SlotId, SealedSlot)>> {
     let listed = objects.list(ObjectKind::Keys)?;
-    if listed.len() > SLOTS_MAX {
+    if listed.len() > SLOTS_LISTED_MAX {
         let location = objects.location();
-        return Err(Error::TooManySlots { location, found: listed.len(), limit: SLOTS_MAX });
+        return Err(Error::TooMany { what: "key slots", location, found: listed.len(), limit: SLOTS_LISTED_MAX });
     }
     let mut slots = Vec::new();
     for listed in listed {
@@ -89,13 +94,23 @@ fn read_slots(objects: &Objects, cx: &Context<'_>) -> Result<Vec<(SlotId, Sealed
             .get(name, SLOT_BYTES_MAX)
             .and_then(|bytes| slot::decode_object(&bytes).map_err(|source| Error::Object { object: name, source }));
         match slot {
-            Ok(slot) => slots.push((listed.id.into(), slot)),
+            Ok(slot) if charter.has_bundle(&slot.header.slot_key) => slots.push((listed.id.into(), slot)),
+            Ok(_) => {}
             // A slot of a kind that only a newer version knows must not keep others from being opened.
             Err(error) if is_junk(&error) || matches!(error, Error::Object { .. }) => report(cx, name, &error),
             Err(error) => return Err(error),
         }
     }
+    slots.sort_by_key(|(id, slot)| (cost_of(&slot.header), *id));
     Ok(slots)
+}
+
+/// What it costs to try a slot.
+fn cost_of(header: &SlotHeader) -> u64 {
+    match &header.kind {
+        SlotKind::Passphrase(cost) => u64::from(cost.memory_kib) * u64::from(cost.passes),
+        SlotKind::KeyFile => 0,
+    }
 }
 
 /// Opens the first slot that the key fits.
@@ -105,15 +120,16 @@ fn read_slots(objects: &Objects, cx: &Context<'_>) -> Result<Vec<(SlotId, Sealed
 pub(super) fn open_slot(
     objects: &Objects,
     repository: &RepositoryId,
+    charter: &Charter,
     key: &KeySource,
     cx: &Context<'_>,
 ) -> Result<(SlotId, SlotKey)> {
     let mut damaged = None;
-    for (id, slot) in read_slots(objects, cx)? {
+    for (id, slot) in read_slots(objects, charter, cx)?.into_iter().take(SLOTS_MAX) {
         let kek = match key.kek(&slot.header) {
             Some(Ok(kek)) => kek,
             Some(Err(error)) => {
-                damaged = Some(error);
+                report(cx, ObjectName::new(ObjectKind::Keys, id), &error);
                 continue;
             }
             None => continue,
@@ -179,7 +195,7 @@ fn escrow(
     repository: &RepositoryId,
 ) -> Result<Escrow> {
     let made = || -> std::result::Result<Escrow, crate::format::EncodeError> {
-        let info = [&b"caddis v0 escrow"[..], &slot_key.id().0, &repository.0].concat();
+        let info = escrow_info(&slot_key.id(), repository);
         let (encapsulation, exporter) = keys.encapsulate_to(owner, &info)?;
         let key = PurposeKey::new(exporter.export("caddis v0 escrow key"));
         let sealed = seal(&key, &info, &*slot_key.0, Padding::Multiple(1), 0)?;
@@ -188,28 +204,34 @@ fn escrow(
     made().map_err(|source| Error::Encode { what: "an escrow", source })
 }
 
+fn escrow_info(slot_key: &SlotKeyId, repository: &RepositoryId) -> Vec<u8> {
+    [&b"caddis v0 escrow"[..], &slot_key.0, &repository.0].concat()
+}
+
 impl Repository {
-    /// Every slot, in the order of ids.
-    pub fn slots(&self, key: &KeySource, cx: &Context<'_>) -> Result<Vec<SlotInfo>> {
-        let charter = Charter::read(&self.objects, &self.config, &self.id(), cx)?;
+    /// Every slot that opens something, the cheapest to try first.
+    pub fn slots(&self, cx: &Context<'_>) -> Result<Vec<SlotInfo>> {
+        let charter = self.read_charter(cx)?;
         let access = charter.access(&self.keyring);
-        let (current, _) = open_slot(&self.objects, &self.id(), key, cx)?;
         let info = |(id, slot): (SlotId, SealedSlot)| SlotInfo {
             id,
             kind: slot.header.kind,
             access: access.get(&slot.header.slot_key).cloned(),
-            current: id == current,
+            current: id == self.slot,
         };
-        Ok(read_slots(&self.objects, cx)?.into_iter().map(info).collect())
+        Ok(read_slots(&self.objects, &charter, cx)?.into_iter().map(info).collect())
     }
 
     /// Adds a slot with all rights.
     pub fn add_key(&mut self, key: &NewKey, cx: &Context<'_>) -> Result<SlotId> {
         let owner = self.keyring.owner.as_ref().ok_or(Error::NotPermitted { right: Rights::OWN })?;
-        let found = self.objects.list(ObjectKind::Keys)?.len();
+        if key.label.len() > TEXT_BYTES_MAX {
+            return Err(Error::Usage(format!("a key's name has at most {TEXT_BYTES_MAX} bytes")));
+        }
+        let found = read_slots(&self.objects, &self.read_charter(cx)?, cx)?.len();
         if found >= SLOTS_MAX {
             let location = self.objects.location();
-            return Err(Error::TooManySlots { location, found: found + 1, limit: SLOTS_MAX });
+            return Err(Error::TooMany { what: "key slots", location, found: found + 1, limit: SLOTS_MAX });
         }
         let bundle = Bundle {
             repository: self.id(),
@@ -217,6 +239,8 @@ impl Repository {
             domain: DedupDomain::from_secret(Zeroizing::new(*self.keyring.domain.secret())),
             generations: self.keyring.generations.values().filter_map(secret_of).collect(),
             owner: Some(Signatory::from_seed(&owner.seed())),
+            limited: Vec::new(),
+            signing: None,
             extras: Extras::default(),
         };
         let mut author =
@@ -230,7 +254,7 @@ impl Repository {
     /// Replaces the slot that `old` opens by one that `new` opens; its slot key, and so its bundle, stays. The new slot is
     /// there before the old one goes, so that some slot always opens.
     pub fn change_key(&self, old: &KeySource, new: &NewKey, cx: &Context<'_>) -> Result<SlotId> {
-        let (old_id, slot_key) = open_slot(&self.objects, &self.id(), old, cx)?;
+        let (old_id, slot_key) = open_slot(&self.objects, &self.id(), &self.read_charter(cx)?, old, cx)?;
         let id = put_slot(&self.objects, &self.id(), &slot_key, new)?;
         self.objects.delete(ObjectName::new(ObjectKind::Keys, old_id))?;
         Ok(id)
@@ -239,7 +263,8 @@ impl Repository {
     /// Removes the slot whose id begins with `prefix`. Whoever copied it can still open it: a slot is not unlearned.
     ///
     /// # Errors
-    /// [`Error::LastSlot`]; [`Error::NoSuchSlot`].
+    /// [`Error::LastSlot`]; [`Error::NoSuchSlot`]; [`Error::SlotInUse`] for the one slot that is known to open, because it
+    /// opened the repository just now.
     pub fn remove_key(&self, prefix: &str, cx: &Context<'_>) -> Result<SlotId> {
         self.require(Rights::OWN)?;
         let listed = self.objects.list(ObjectKind::Keys)?;
@@ -248,12 +273,10 @@ impl Repository {
         let &[id] = fitting.as_slice() else {
             return Err(Error::NoSuchSlot { wanted: prefix.to_owned(), found: fitting.len() });
         };
-        // A slot without a bundle opens nothing: an `init` that was cut leaves one, and anybody could put one there.
-        let charter = Charter::read(&self.objects, &self.config, &self.id(), cx)?;
-        let slots = read_slots(&self.objects, cx)?;
-        let opens = |slot: &SealedSlot| charter.has_bundle(&slot.header.slot_key);
-        if !slots.iter().any(|(other, slot)| *other != id && opens(slot)) {
-            return Err(Error::LastSlot { slot: id.short() });
+        let slots = read_slots(&self.objects, &self.read_charter(cx)?, cx)?;
+        if id == self.slot {
+            let slot = id.short();
+            return Err(if slots.len() < 2 { Error::LastSlot { slot } } else { Error::SlotInUse { slot } });
         }
         self.objects.delete(ObjectName::new(ObjectKind::Keys, id))?;
         Ok(id)
@@ -263,4 +286,26 @@ impl Repository {
 /// What a further bundle needs of a generation.
 fn secret_of(keys: &GenerationKeys) -> Option<GenerationSecret> {
     keys.secret.as_ref().map(|secret| GenerationSecret { number: keys.number, secret: secret.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::record::unseal;
+
+    #[test]
+    fn an_owner_opens_the_escrow_of_a_slot_key_without_its_passphrase() {
+        let repository = RepositoryId([7; 32]);
+        let owner = Signatory::from_seed(&[1; 32]);
+        let sealing = hpke::DataPrivateKey::from_seed(&escrow_seed(&owner));
+        let keys = GenerationSecret { number: 1, secret: Zeroizing::new([2; 32]) }.keys();
+        let slot_key = SlotKey(Zeroizing::new([3; 32]));
+        let made = escrow(&slot_key, &sealing.public(), &keys, &repository).unwrap();
+
+        let info = escrow_info(&slot_key.id(), &repository);
+        let own = GenerationKeys { private: Some(sealing), ..keys };
+        let exporter = own.decapsulate(&made.encapsulation, &info).unwrap();
+        let key = PurposeKey::new(exporter.export("caddis v0 escrow key"));
+        assert_eq!(**unseal(&key, &info, &made.sealed).unwrap(), *slot_key.0);
+    }
 }

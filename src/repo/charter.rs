@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use super::objects::Objects;
 use crate::error::{Error, Result, with_causes};
 use crate::format::charter::{
-    self, AccessStatement, Bundle, Frame, PrincipalStatement, STATEMENT_BYTES_MAX, STATEMENTS_MAX, SealedUnder,
-    Statement, StatementKind,
+    self, AccessStatement, Bundle, Frame, HEADS_MAX, PrincipalStatement, STATEMENT_BYTES_MAX, STATEMENTS_MAX,
+    SealedUnder, Statement, StatementKind,
 };
 use crate::format::config::Config;
-use crate::format::record::{Extras, Record};
+use crate::format::record::{Extras, Record, RecordError};
 use crate::format::slot::{SlotKey, SlotKeyId};
 use crate::format::{EncodeError, ObjectError};
 use crate::id::{RepositoryId, StatementId};
@@ -29,10 +29,16 @@ impl Charter {
     /// Reads all statements. One that is damaged or signed by nobody who may is junk: reported, not obeyed, not in the way.
     ///
     /// # Errors
-    /// The store fails, or a statement needs a newer version of the program.
+    /// The store fails, a statement of an owner needs a newer version of the program, or there are more statements than can be.
     pub fn read(objects: &Objects, config: &Config, repository: &RepositoryId, cx: &Context<'_>) -> Result<Self> {
         let mut charter = Self::default();
-        for listed in objects.list(ObjectKind::Charter)?.into_iter().take(STATEMENTS_MAX) {
+        let listed = objects.list(ObjectKind::Charter)?;
+        if listed.len() > STATEMENTS_MAX {
+            // Half a charter could hide a bundle or a principal.
+            let location = objects.location();
+            return Err(Error::TooMany { what: "statements", location, found: listed.len(), limit: STATEMENTS_MAX });
+        }
+        for listed in listed {
             let name = ObjectName::new(ObjectKind::Charter, listed.id);
             let statement = objects.get(name, STATEMENT_BYTES_MAX).and_then(|bytes| {
                 charter::decode_object(listed.id.into(), &bytes, repository, config)
@@ -79,6 +85,12 @@ impl Charter {
         let wanted = SealedUnder::SlotKey(*slot_key);
         let holds = |frame: &Frame| frame.kind == StatementKind::Bundle && frame.sealed_under == wanted;
         self.statements.values().any(|statement| holds(&statement.frame))
+    }
+
+    /// Whether an owner has stated anything under the keys of this generation.
+    pub fn names_generation(&self, number: u32) -> bool {
+        let under = SealedUnder::Generation(number);
+        self.statements.values().any(|statement| statement.frame.sealed_under == under)
     }
 
     /// Adds the principals that the charter names to a keyring.
@@ -146,7 +158,9 @@ impl Author<'_> {
     }
 
     fn frame(&self, kind: StatementKind, sealed_under: SealedUnder) -> Frame {
-        Frame { kind, parents: self.heads.clone(), sealed_under, owners: vec![0], extras: Extras::default() }
+        // Only machines that are new at the same moment make further heads; what is cut off stays reachable by listing.
+        let parents = self.heads.iter().copied().take(HEADS_MAX).collect();
+        Frame { kind, parents, sealed_under, owners: vec![0], extras: Extras::default() }
     }
 
     fn put(&mut self, object: std::result::Result<Vec<u8>, EncodeError>) -> Result<()> {
@@ -162,10 +176,13 @@ fn name_of(id: StatementId) -> ObjectName {
 }
 
 /// Whether an error means that the object is nothing, and not that the store or this program is not up to it.
+///
+/// An object that says that it is newer is junk as well, unless somebody who may has signed it: before the first object of a
+/// later version is put, an owner makes a statement that earlier versions refuse.
 pub(super) fn is_junk(error: &Error) -> bool {
     match error {
         Error::WrongHash { .. } => true,
-        Error::Object { source, .. } => !source.is_newer(),
+        Error::Object { source, .. } => !matches!(source, ObjectError::Record(RecordError::Newer { .. })),
         Error::Store { source: crate::store::StoreError::TooLong { .. }, .. } => true,
         _ => false,
     }

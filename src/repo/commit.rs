@@ -5,16 +5,15 @@
 use std::collections::HashSet;
 
 use super::Repository;
-use super::charter::is_junk;
 use super::session::Relied;
 use super::snapshots::SnapshotGraph;
-use super::state::{Run, Seen};
-use super::view::is_absent;
-use crate::error::{Error, Result};
+use super::state::{DeadRun, Run, Seen};
+use crate::error::{Error, Result, with_causes};
+use crate::format::charter::HEADS_MAX;
 use crate::format::log::{self, Forgotten, Void};
 use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
-use crate::format::snapshot::{self, Body, Header, SNAPSHOT_BYTES_MAX};
+use crate::format::snapshot::{self, Body, Header};
 use crate::id::{ObjectId, PackId, SnapshotId};
 use crate::progress::Context;
 use crate::store::{ObjectKind, ObjectName, StoreError};
@@ -64,8 +63,12 @@ impl Repository {
         if self.is_void(id, cx)? {
             return Ok(Attempt::Overtaken(id)); // W6: declared dead, although it was not.
         }
-        self.drop_pending(id)?;
-        self.remember(&graph.with(id))?;
+        // It is saved; what fails from here on cannot change that any more.
+        for leftover in [self.drop_pending(id), self.remember(&graph, id)] {
+            if let Err(error) = leftover {
+                cx.progress.note(&format!("saved, but {}", with_causes(&error)));
+            }
+        }
         Ok(Attempt::Saved(id))
     }
 
@@ -74,11 +77,12 @@ impl Repository {
         let body = snapshot::seal_body(body, &self.keyring).map_err(encode_error)?;
         let header = Header {
             writer: self.signatory.public().principal(),
-            heads: graph.heads(),
+            // More heads than that are not made by runs at once; the oldest are not needed to notice what is withheld.
+            heads: graph.heads().into_iter().take(HEADS_MAX).collect(),
             original: None,
             time: announcement.time,
             label: announcement.label.clone(),
-            charter_heads: self.charter_heads.clone(),
+            charter_heads: self.charter_heads.iter().copied().take(HEADS_MAX).collect(),
             body_hash: body.hash(),
             extras: Extras::default(),
         };
@@ -87,7 +91,7 @@ impl Repository {
 
     /// W4: the same gc names as at W1, or else every pack relied on is indexed and not condemned now.
     fn still_usable(&self, relied: &Relied, cx: &Context<'_>) -> Result<bool> {
-        if self.condemned(cx)?.names == relied.view.condemned.names {
+        if self.gc_names()? == relied.view.condemned.names {
             return Ok(true);
         }
         let view = self.look(cx)?;
@@ -103,8 +107,7 @@ impl Repository {
 
     /// W6: whether somebody declared the snapshot void. What was condemned by then does not matter: it was announced before.
     fn is_void(&self, id: SnapshotId, cx: &Context<'_>) -> Result<bool> {
-        let voids = self.voids(cx)?;
-        Ok(voids.contains_key(&id))
+        Ok(self.voids(cx)?.hold(&id, &self.signatory.public().principal()))
     }
 
     /// Declares announcements of this machine void, so that no prune takes them for roots any longer. Works without the
@@ -113,42 +116,37 @@ impl Repository {
         if announced.is_empty() {
             return Ok(());
         }
-        let entries =
-            announced.iter().map(|&snapshot| Void { snapshot, reason: reason.to_owned() }).collect::<Vec<_>>();
-        let record = Forgotten { entries, time: cx.clock.now().into(), extras: Extras::default() };
+        let time = cx.clock.now().into();
+        let entries = announced.iter().map(|&snapshot| Void { snapshot, reason: reason.to_owned(), time }).collect();
+        let record = Forgotten { entries, extras: Extras::default() };
         let bytes = log::encode_forgotten(&record, &self.keyring, &self.signatory)
             .map_err(|source| Error::Encode { what: "a forgotten record", source })?;
         self.objects.put(ObjectKind::Forgotten, &bytes)?;
         announced.into_iter().try_for_each(|id| self.drop_pending(id))
     }
 
-    /// Withdraws what runs of this user on this machine announced before their process ended.
+    /// Withdraws what runs of this user on this machine announced before their process ended. What goes wrong with one of
+    /// them is reported and keeps nobody from saving anything.
     pub fn settle_dead_runs(&self, cx: &Context<'_>) -> Result<()> {
-        for dead in self.state.dead_runs()? {
-            let mut uncommitted = Vec::new();
-            for &id in &dead.announced {
-                let pending = ObjectName::new(ObjectKind::Pending, id);
-                let is_pending = self.is_there(pending)?;
-                if self.is_there(ObjectName::new(ObjectKind::Snapshots, id))? {
-                    // It was committed and its process ended before it could say so.
-                    self.drop_pending(id)?;
-                } else if is_pending {
-                    uncommitted.push(id);
+        for dead in self.state.dead_runs(cx)? {
+            match self.settle(&dead, cx) {
+                Ok(()) => dead.settled(),
+                Err(error) => {
+                    cx.progress.note(&format!("a run that ended early stays announced: {}", with_causes(&error)))
                 }
             }
-            self.withdraw(uncommitted, "its run ended before it was committed", cx)?;
-            dead.settled();
         }
         Ok(())
     }
 
-    fn is_there(&self, name: ObjectName) -> Result<bool> {
-        match self.objects.get(name, SNAPSHOT_BYTES_MAX) {
-            Ok(_) => Ok(true),
-            Err(error) if is_absent(&error) => Ok(false),
-            Err(error) if is_junk(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// All that was announced and is not committed is declared void, whether it is there now or lands later.
+    fn settle(&self, dead: &DeadRun, cx: &Context<'_>) -> Result<()> {
+        let committed = self.objects.list(ObjectKind::Snapshots)?;
+        let is_committed = |id: &SnapshotId| committed.iter().any(|listed| SnapshotId::from(listed.id) == *id);
+        let (done, undone): (Vec<SnapshotId>, Vec<SnapshotId>) = dead.announced.iter().partition(|id| is_committed(id));
+        // Committed, and its process ended before it could say so.
+        done.into_iter().try_for_each(|id| self.drop_pending(id))?;
+        self.withdraw(undone, "its run ended before it was committed", cx)
     }
 
     /// A client may be without permission to delete; a pending that stays behind its committed snapshot is harmless.
@@ -159,7 +157,8 @@ impl Repository {
         }
     }
 
-    fn remember(&self, snapshots: &SnapshotGraph) -> Result<()> {
-        self.state.set_seen(&Seen { snapshots: snapshots.heads(), statements: self.charter_heads.clone() })
+    fn remember(&self, graph: &SnapshotGraph, id: SnapshotId) -> Result<()> {
+        let snapshots = graph.remember(id, &self.state.seen().snapshots);
+        self.state.set_seen(&Seen { snapshots, statements: self.charter_heads.clone() })
     }
 }

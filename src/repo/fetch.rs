@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::Repository;
-use super::view::{View, is_absent};
+use super::view::{View, is_absent, is_unreadable};
 use crate::error::{Error, Result};
 use crate::format::index::{PackRow, ShortId};
-use crate::format::pack::{BLOCK_BYTES_MAX, PackHeader, PackKeyError, PackKeys};
+use crate::format::pack::{BLOCK_BYTES_MAX, BLOCK_OVERHEAD, PackHeader, PackKeyError, PackKeys};
 use crate::id::{ChunkId, PackId};
 use crate::index::Location;
 use crate::keys::domain::ChunkKind;
@@ -20,6 +21,9 @@ use crate::store::ByteRange;
 /// Plain bytes of blocks that are kept for the next chunk: a window of neighbouring files for each of a few threads.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 
+/// The repository is looked at again for missing chunks at most so often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Packs whose keys are kept; an agreement on a key costs a tenth of a millisecond.
 const PACK_KEYS_MAX: usize = 4096;
 
@@ -28,9 +32,14 @@ pub struct Reader<'r> {
     repository: &'r Repository,
     context: Context<'r>,
     view: RwLock<Arc<View>>,
+    /// When the view was refreshed last.
+    looked: Mutex<Option<Duration>>,
     blocks: Mutex<BlockCache>,
-    keys: Mutex<HashMap<PackId, Arc<PackKeys>>>,
+    keys: Mutex<HashMap<KeysKey, Arc<PackKeys>>>,
 }
+
+/// All that the keys of a pack depend on.
+type KeysKey = (u32, [u8; 32], [u8; 32]);
 
 impl<'r> Reader<'r> {
     /// A reader of what the repository holds now.
@@ -41,6 +50,7 @@ impl<'r> Reader<'r> {
             repository,
             context: *cx,
             view: RwLock::new(Arc::new(view)),
+            looked: Mutex::default(),
             blocks: Mutex::default(),
             keys: Mutex::default(),
         })
@@ -64,11 +74,17 @@ impl<'r> Reader<'r> {
     /// # Errors
     /// [`Error::MissingChunk`].
     pub fn locate_among(&self, id: &ChunkId, packs: &HashSet<PackId>) -> Result<Location> {
-        let found = self.view().index.lookup(&ShortId::from(*id), &|pack| packs.contains(pack));
+        let view = self.view();
+        let short = ShortId::from(*id);
+        let found =
+            match view.index.lookup_where(&short, &|pack| packs.contains(&pack.id) && self.repository.trusts(pack)) {
+                Ok(None) => view.index.lookup(&short, &|pack| packs.contains(pack)),
+                found => found,
+            };
         found.map_err(|source| self.repository.index_error(source))?.ok_or(Error::MissingChunk { id: *id })
     }
 
-    fn locate_but(&self, id: &ChunkId, broken: &[PackId]) -> Result<Location> {
+    fn locate_but(&self, id: &ChunkId, broken: &[Arc<PackRow>]) -> Result<Location> {
         let view = self.view();
         if let Some(location) = self.lookup(&view, id, broken)? {
             return Ok(location);
@@ -77,22 +93,32 @@ impl<'r> Reader<'r> {
         self.lookup(&view, id, broken)?.ok_or(Error::MissingChunk { id: *id })
     }
 
-    fn lookup(&self, view: &View, id: &ChunkId, broken: &[PackId]) -> Result<Option<Location>> {
+    /// Rows of makers who could check what they say come first, and packs that will not be deleted. Rows are told apart as a
+    /// whole: somebody who can only write must not get in the way of a pack by describing it wrongly.
+    fn lookup(&self, view: &View, id: &ChunkId, broken: &[Arc<PackRow>]) -> Result<Option<Location>> {
         let short = ShortId::from(*id);
-        let usable = |pack: &PackId| !broken.contains(pack);
-        let spared = |pack: &PackId| usable(pack) && view.condemned.spares(pack);
-        let found = match view.index.lookup(&short, &spared) {
-            Ok(None) => view.index.lookup(&short, &usable),
-            found => found,
-        };
-        found.map_err(|source| self.repository.index_error(source))
+        let usable = |pack: &PackRow| !broken.iter().any(|row| **row == *pack);
+        let spared = |pack: &PackRow| usable(pack) && view.condemned.spares(&pack.id);
+        let trusted = |pack: &PackRow| spared(pack) && self.repository.trusts(pack);
+        let by_preference: [&dyn Fn(&PackRow) -> bool; 3] = [&trusted, &spared, &usable];
+        for admits in by_preference {
+            let found = view.index.lookup_where(&short, admits);
+            if let Some(location) = found.map_err(|source| self.repository.index_error(source))? {
+                return Ok(Some(location));
+            }
+        }
+        Ok(None)
     }
 
-    /// Looks again, unless another thread has done so since `stale` was taken.
+    /// Looks again, unless that was done since `stale` was taken or just now: a lost pack makes very many chunks missing.
     fn refresh(&self, stale: &Arc<View>) -> Result<Arc<View>> {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&view, stale) {
+        let now = self.context.clock.elapsed();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = looked.is_some_and(|then| now.saturating_sub(then) < LOOK_INTERVAL);
+        if Arc::ptr_eq(&view, stale) && !is_recent {
             *view = Arc::new(self.repository.look(&self.context)?);
+            *looked = Some(now);
         }
         Ok(Arc::clone(&view))
     }
@@ -109,7 +135,7 @@ impl<'r> Reader<'r> {
             match self.chunk_at(kind, id, &location) {
                 Ok(plain) => return Ok(plain),
                 Err(error) if is_damage(&error) => {
-                    broken.push(location.pack.id);
+                    broken.push(Arc::clone(&location.pack));
                     first_error.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
@@ -134,7 +160,8 @@ impl<'r> Reader<'r> {
 
     /// The plaintext of a block; its chunks are not proved yet.
     pub fn block(&self, location: &Location) -> Result<Arc<Vec<u8>>> {
-        let key = (location.pack.id, location.block.ordinal);
+        let pack = &location.pack;
+        let key = ((pack.generation, pack.encapsulation, pack.commitment), pack.id, location.block.ordinal);
         if let Some(block) = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(block);
         }
@@ -145,10 +172,13 @@ impl<'r> Reader<'r> {
 
     fn read_block(&self, location: &Location) -> Result<Vec<u8>> {
         let row = &location.block;
+        if row.sealed_len as usize > BLOCK_BYTES_MAX + BLOCK_OVERHEAD {
+            return Err(damaged(location, "it claims to be longer than any block".to_owned()));
+        }
         let range = ByteRange::At { offset: row.offset.into(), len: row.sealed_len.into() };
         let sealed = match self.repository.objects.get_range(location.pack.name(), range) {
             // Nothing is wrong with the store: the pack ends too early, or it is gone.
-            Err(error) if is_absent(&error) || is_short(&error) => {
+            Err(error) if is_absent(&error) || is_short(&error) || is_unreadable(&error) => {
                 return Err(damaged(location, crate::error::with_causes(&error)));
             }
             sealed => sealed?,
@@ -169,7 +199,8 @@ impl<'r> Reader<'r> {
     }
 
     fn pack_keys(&self, pack: &PackRow) -> std::result::Result<Arc<PackKeys>, PackKeyError> {
-        if let Some(keys) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&pack.id) {
+        let key = (pack.generation, pack.encapsulation, pack.commitment);
+        if let Some(keys) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(keys));
         }
         let header = PackHeader {
@@ -183,7 +214,7 @@ impl<'r> Reader<'r> {
         if known.len() >= PACK_KEYS_MAX {
             known.clear();
         }
-        known.insert(pack.id, Arc::clone(&keys));
+        known.insert(key, Arc::clone(&keys));
         Ok(keys)
     }
 }
@@ -209,7 +240,7 @@ fn damaged(location: &Location, reason: String) -> Error {
     Error::DamagedBlock { ordinal: location.block.ordinal, pack: location.pack.id, reason }
 }
 
-type BlockKey = (PackId, u32);
+type BlockKey = (KeysKey, PackId, u32);
 
 /// Blocks in the order of their last use.
 #[derive(Default)]

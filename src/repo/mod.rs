@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::chunker::SizeClasses;
 use crate::env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::format::charter::{Bundle, GenerationStatement, PrincipalStatement, StatementKind};
 use crate::format::config::{self, CONFIG_BYTES_MAX, Config, OwnerKeys};
 use crate::format::record::Extras;
 use crate::format::tree::TreeConstants;
-use crate::id::{RepositoryId, StatementId};
+use crate::id::{RepositoryId, SlotId, StatementId};
 use crate::keys::domain::DedupDomain;
 use crate::keys::generation::GenerationSecret;
 use crate::keys::keyring::{Keyring, Principal, Rights};
@@ -26,6 +26,7 @@ pub mod access;
 pub mod charter;
 pub mod commit;
 pub mod fetch;
+mod members;
 pub mod objects;
 pub mod packer;
 pub mod session;
@@ -88,6 +89,8 @@ pub struct Repository {
     pub config: Config,
     /// The keys, as far as the slot gives them.
     pub keyring: Arc<Keyring>,
+    /// The slot that opened it.
+    pub slot: SlotId,
     /// The newest statements of its charter.
     pub charter_heads: Vec<StatementId>,
     /// What this user on this machine remembers of it.
@@ -139,22 +142,32 @@ impl Found {
     pub fn unlock(self, key: &KeySource, identity: &Identity, cx: &Context<'_>) -> Result<Repository> {
         let location = self.objects.location();
         let charter = Charter::read(&self.objects, &self.config, &self.id, cx)?;
-        let (slot, slot_key) = access::open_slot(&self.objects, &self.id, key, cx)?;
+        let (slot, slot_key) = access::open_slot(&self.objects, &self.id, &charter, key, cx)?;
         let no_bundle = || Error::NoBundle { location: location.clone(), slot: slot.short() };
         let bundle = charter.bundle(&slot_key, &self.id).ok_or_else(no_bundle)??;
         if bundle.repository != self.id {
             return Err(no_bundle());
         }
+        let own = bundle.signing.as_ref().map(|signing| Signatory::from_seed(&signing.seed()));
         let keyring = keyring_of(bundle);
         charter.name_principals(&keyring, cx);
-        let state = State::open(&self.places.state, &self.id)?;
-        let signatory = state.signatory()?;
-        Pins::new(&self.places.state).set(&location, self.id)?;
+        let state = State::new(&self.places.state, &self.id);
+        let pinned = Pins::new(&self.places.state).set(&location, self.id);
+        let signatory = match pinned.and_then(|()| own.map_or_else(|| state.signatory(), Ok)) {
+            Ok(signatory) => signatory,
+            // Somebody who restores on a rescue system has nowhere to remember anything.
+            Err(error @ Error::Io { .. }) => {
+                cx.progress.note(&format!("nothing is remembered of this repository: {}", with_causes(&error)));
+                Signatory::from_seed(&Zeroizing::new(env::random_bytes()?))
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Repository {
             objects: self.objects,
             config: self.config,
             keyring: Arc::new(keyring),
             charter_heads: charter.heads(),
+            slot,
             state,
             index_folder: self.places.cache.join(self.id.to_string()).join("index"),
             signatory,
@@ -164,7 +177,7 @@ impl Found {
 }
 
 fn keyring_of(bundle: Bundle) -> Keyring {
-    let generations = bundle.generations.iter().map(|secret| (secret.number, secret.keys())).collect();
+    let generations = bundle.generation_keys();
     Keyring::new(bundle.repository, bundle.rights, bundle.domain, generations, bundle.owner)
 }
 
@@ -202,6 +215,8 @@ impl Repository {
             domain: DedupDomain::from_secret(Zeroizing::new(env::random_bytes()?)),
             generations: vec![generation],
             owner: Some(Signatory::from_seed(&owner.seed())),
+            limited: Vec::new(),
+            signing: None,
             extras: Extras::default(),
         };
         access::add_slot(&mut author, &config, &bundle, &keys, key, identity, time)?;

@@ -69,7 +69,7 @@ impl Objects {
         let name = ObjectName::CONFIG;
         match self.store.put(&name, bytes) {
             Ok(()) => Ok(()),
-            Err(StoreError::Denied(_)) if self.store.get(&name, ByteRange::Whole { limit: u64::MAX }).is_ok() => {
+            Err(StoreError::Denied(_)) if self.store.get(&name, ByteRange::At { offset: 0, len: 1 }).is_ok() => {
                 Err(Error::RepositoryExists { location: self.location() })
             }
             Err(source) => Err(self.error("store", name, source)),

@@ -31,6 +31,9 @@ const PUT_THREADS: usize = 2;
 /// Blocks that may wait for or undergo compression, for each core: enough that no core waits for the reader.
 const BLOCKS_PER_CORE: usize = 3;
 
+/// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
+const PACK_CHUNKS_MAX: usize = 1 << 18;
+
 /// zstd's own default: three quarters of what level 9 saves at four times its speed.
 const COMPRESSION_LEVEL: i32 = 3;
 
@@ -124,7 +127,10 @@ struct SealedPack {
 
 impl Packer {
     /// A packer that puts to `objects` in the name of `origin`.
-    pub fn start(objects: &Objects, keyring: &Arc<Keyring>, origin: PrincipalId, pack_bytes: u32) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(objects: &Objects, keyring: &Arc<Keyring>, origin: PrincipalId, pack_bytes: u32) -> Result<Self> {
         let (out, sealed) = mpsc::channel();
         let shared = Arc::new(Shared {
             keyring: Arc::clone(keyring),
@@ -135,14 +141,22 @@ impl Packer {
             changed: Condvar::new(),
         });
         let sealed = Arc::new(Mutex::new(sealed));
-        let putters = (0..PUT_THREADS)
-            .filter_map(|_| {
-                let (shared, sealed, objects) = (Arc::clone(&shared), Arc::clone(&sealed), objects.clone());
-                let name = "caddis-put".to_owned();
-                thread::Builder::new().name(name).spawn(move || shared.put_packs(&sealed, &objects)).ok()
-            })
-            .collect();
-        Self { shared, putters }
+        let mut packer = Self { shared, putters: Vec::new() };
+        for _ in 0..PUT_THREADS {
+            let (shared, sealed, objects) = (Arc::clone(&packer.shared), Arc::clone(&sealed), objects.clone());
+            let put = move || {
+                // Whoever waits for packs must hear of it when nobody puts them any longer.
+                let _on_panic = FailOnPanic(&shared);
+                shared.put_packs(&sealed, &objects);
+            };
+            let spawned = thread::Builder::new().name("caddis-put".to_owned()).spawn(put);
+            packer.putters.push(spawned.map_err(|source| Error::Io {
+                action: "start threads of",
+                path: "this process".into(),
+                source,
+            })?);
+        }
+        Ok(packer)
     }
 
     /// Hands over a block; waits while too many are in work.
@@ -186,11 +200,24 @@ impl Packer {
 
 impl Drop for Packer {
     fn drop(&mut self) {
+        // Workers that still wait for a place must not wait for ever.
+        self.shared.fail(Error::Interrupted);
         // Without a sender the put threads come to their end, after what is on its way.
         self.shared.lock().out = None;
         for putter in self.putters.drain(..) {
-            // A thread that panicked has left its mark as a failure.
+            // One that panicked has left its mark as a failure.
             let _ = putter.join();
+        }
+    }
+}
+
+/// Marks the packer as failed when its thread panics.
+struct FailOnPanic<'a>(&'a Shared);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(Error::SelfCheck);
         }
     }
 }
@@ -324,7 +351,8 @@ impl OpenPack {
         let offset = filling.bytes.len();
         let directory = &filling.directory;
         let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + block.chunks.len());
-        let is_full = offset + sealed_len + tail > pack_bytes as usize;
+        let chunks = filling.directory.chunks.len() + block.chunks.len();
+        let is_full = offset + sealed_len + tail > pack_bytes as usize || chunks > PACK_CHUNKS_MAX;
         // A block that fits into no pack gets one of its own, which is then longer than others.
         if filling.closed.is_some() || (is_full && offset > HEADER_LEN) {
             return None;

@@ -66,10 +66,13 @@ pub struct Session<'r> {
 
 impl<'r> Session<'r> {
     /// A session that deduplicates against `view`.
-    pub fn start(repository: &'r Repository, view: View, cx: &Context<'_>) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(repository: &'r Repository, view: View, cx: &Context<'_>) -> Result<Self> {
         let origin = repository.signatory.public().principal();
-        let packer = Packer::start(&repository.objects, &repository.keyring, origin, repository.config.pack_bytes);
-        Self {
+        let packer = Packer::start(&repository.objects, &repository.keyring, origin, repository.config.pack_bytes)?;
+        Ok(Self {
             repository,
             view,
             packer,
@@ -79,7 +82,7 @@ impl<'r> Session<'r> {
             waiting: Vec::new(),
             last_segment: cx.clock.elapsed(),
             stored: Stored::default(),
-        }
+        })
     }
 
     /// The repository that is written to.

@@ -8,11 +8,12 @@ use rayon::prelude::*;
 
 use super::Repository;
 use super::charter::{is_junk, report};
-use super::view::is_absent;
+use super::view::{is_absent, is_unreadable};
 use crate::error::{Error, Result};
-use crate::format::log::{self, LOG_BYTES_MAX};
+use crate::format::log::{self, Forgotten, LOG_BYTES_MAX, Signed};
+use crate::format::metadata::Timestamp;
 use crate::format::snapshot::{self, Body, Header, SNAPSHOT_BYTES_MAX, SealedSnapshot};
-use crate::id::SnapshotId;
+use crate::id::{PrincipalId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::store::{ObjectKind, ObjectName};
@@ -32,6 +33,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotGraph {
     heads: BTreeSet<SnapshotId>,
+    known: BTreeSet<SnapshotId>,
 }
 
 impl SnapshotGraph {
@@ -40,9 +42,38 @@ impl SnapshotGraph {
         self.heads.iter().copied().collect()
     }
 
-    /// The graph with one more snapshot, whose writer had seen all of it.
-    pub fn with(&self, id: SnapshotId) -> Self {
-        Self { heads: BTreeSet::from([id]) }
+    /// What this machine has seen, once a snapshot `id` stands whose writer had seen all of this graph: `id`, and those it
+    /// remembered that are not in the graph, such as one of a run at the same time.
+    pub fn remember(&self, id: SnapshotId, remembered: &[SnapshotId]) -> Vec<SnapshotId> {
+        let others = remembered.iter().filter(|&other| *other != id && !self.known.contains(other));
+        others.copied().chain([id]).collect()
+    }
+}
+
+/// Snapshots that somebody declared void.
+#[derive(Clone, Debug, Default)]
+pub struct Voids {
+    /// By somebody who may forget, or removed by a prune: void for ever, whatever put lands later. With the reason.
+    pub by_right: BTreeMap<SnapshotId, String>,
+    /// By somebody who may only write: that counts for what they announced themselves and did not commit.
+    pub by_writers: BTreeMap<SnapshotId, BTreeSet<PrincipalId>>,
+}
+
+impl Voids {
+    fn add(&mut self, signed: Signed<Forgotten>) {
+        let may_forget = signed.maker.rights.contains(Rights::FORGET);
+        for void in signed.record.entries {
+            if may_forget {
+                self.by_right.insert(void.snapshot, void.reason);
+            } else {
+                self.by_writers.entry(void.snapshot).or_default().insert(signed.maker.key.principal());
+            }
+        }
+    }
+
+    /// Whether an announcement of `writer` was declared void by somebody who may.
+    pub fn hold(&self, id: &SnapshotId, writer: &PrincipalId) -> bool {
+        self.by_right.contains_key(id) || self.by_writers.get(id).is_some_and(|makers| makers.contains(writer))
     }
 }
 
@@ -92,7 +123,7 @@ impl Repository {
             let name = ObjectName::new(ObjectKind::Snapshots, id);
             match body.map_err(|source| Error::Object { object: name, source }) {
                 Ok(body) => snapshots.push(Snapshot { id, header, body }),
-                Err(error) if is_junk(&error) => report(cx, name, &error),
+                Err(error @ Error::Object { .. }) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
         }
@@ -102,18 +133,27 @@ impl Repository {
 
     /// How the snapshots follow one another.
     pub fn snapshot_graph(&self, cx: &Context<'_>) -> Result<SnapshotGraph> {
-        let sealed = self.sealed_snapshots(cx)?;
+        let listed = self.objects.list(ObjectKind::Snapshots)?;
+        let voids = self.voids(cx)?;
+        // What is void still says what its writer had seen.
+        let sealed = self.open_headers(listed.iter().map(|object| object.id.into()).collect(), cx)?;
         let seen: HashSet<SnapshotId> = sealed.values().flat_map(|snapshot| &snapshot.header.heads).copied().collect();
-        Ok(SnapshotGraph { heads: sealed.into_keys().filter(|id| !seen.contains(id)).collect() })
+        let is_head = |id: &SnapshotId| !seen.contains(id) && !voids.by_right.contains_key(id);
+        let heads = sealed.keys().copied().filter(is_head).collect();
+        Ok(SnapshotGraph { heads, known: sealed.into_keys().chain(seen).collect() })
     }
 
     /// `snapshots/` is listed before `forgotten/`: a snapshot that was forgotten in between is then known to be.
     fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, SealedSnapshot>> {
         let listed = self.objects.list(ObjectKind::Snapshots)?;
         let voids = self.voids(cx)?;
-        let listed: Vec<SnapshotId> =
-            listed.iter().map(|object| object.id.into()).filter(|id| !voids.contains_key(id)).collect();
-        let opened: Vec<_> = listed.into_par_iter().map(|id| (id, self.sealed_snapshot(id))).collect();
+        let live = listed.iter().map(|object| object.id.into()).filter(|id| !voids.by_right.contains_key(id)).collect();
+        self.open_headers(live, cx)
+    }
+
+    /// Opens headers; junk, and what needs a newer version, is reported and passed over.
+    fn open_headers(&self, ids: Vec<SnapshotId>, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, SealedSnapshot>> {
+        let opened: Vec<_> = ids.into_par_iter().map(|id| (id, self.sealed_snapshot(id, cx))).collect();
         let mut snapshots = BTreeMap::new();
         for (id, sealed) in opened {
             match sealed {
@@ -122,60 +162,47 @@ impl Repository {
                 }
                 // Removed between listing and reading, as a prune does with what is void.
                 Err(error) if is_absent(&error) => {}
-                Err(error) if is_junk(&error) => report(cx, ObjectName::new(ObjectKind::Snapshots, id), &error),
+                Err(error @ (Error::Object { .. } | Error::NewGeneration { .. })) => {
+                    report(cx, ObjectName::new(ObjectKind::Snapshots, id), &error);
+                }
+                Err(error) if is_junk(&error) || is_unreadable(&error) => {
+                    report(cx, ObjectName::new(ObjectKind::Snapshots, id), &error);
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(snapshots)
     }
 
-    fn sealed_snapshot(&self, id: SnapshotId) -> Result<SealedSnapshot> {
+    fn sealed_snapshot(&self, id: SnapshotId, cx: &Context<'_>) -> Result<SealedSnapshot> {
         let name = ObjectName::new(ObjectKind::Snapshots, id);
         let bytes = self.objects.get(name, SNAPSHOT_BYTES_MAX)?;
-        snapshot::decode_object(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
+        self.decode(name, cx, |keyring| snapshot::decode_object(&bytes, keyring))
     }
 
-    /// Snapshots that are void for ever, with the reason.
+    /// Snapshots that are void for ever.
     ///
     /// `forgotten/` is listed before `gc/`: a prune puts the ids that it found void into its own record before it deletes the
     /// records that said so.
-    pub fn voids(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, String>> {
-        let mut voids = BTreeMap::new();
+    pub fn voids(&self, cx: &Context<'_>) -> Result<Voids> {
+        let mut voids = Voids::default();
         for listed in self.objects.list(ObjectKind::Forgotten)? {
             let name = ObjectName::new(ObjectKind::Forgotten, listed.id);
-            let record = self.objects.get(name, LOG_BYTES_MAX).and_then(|bytes| {
-                log::decode_forgotten(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
-            });
+            let record = self
+                .objects
+                .get(name, LOG_BYTES_MAX)
+                .and_then(|bytes| self.decode(name, cx, |keyring| log::decode_forgotten(&bytes, keyring)));
             match record {
-                Ok(signed) => {
-                    for void in signed.record.entries {
-                        if self.may_void(&signed.maker, void.snapshot)? {
-                            voids.insert(void.snapshot, void.reason);
-                        }
-                    }
-                }
+                Ok(signed) => voids.add(signed),
                 Err(error) if is_absent(&error) => {}
                 Err(error) if is_junk(&error) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
         }
         for id in self.condemned(cx)?.void {
-            voids.entry(id).or_insert_with(|| "removed by a prune".to_owned());
+            voids.by_right.entry(id).or_insert_with(|| "removed by a prune".to_owned());
         }
         Ok(voids)
-    }
-
-    /// Whoever may forget may void anything; a mere writer only what they announced themselves and have not committed.
-    fn may_void(&self, maker: &crate::keys::keyring::Principal, id: SnapshotId) -> Result<bool> {
-        if maker.rights.contains(Rights::FORGET) {
-            return Ok(true);
-        }
-        match self.sealed_snapshot(id) {
-            Ok(_) => Ok(false),
-            Err(error) if is_absent(&error) => Ok(true),
-            Err(error) if is_junk(&error) => Ok(true),
-            Err(error) => Err(error),
-        }
     }
 
     /// The one snapshot that `wanted` means among those that `filter` admits: an id or its beginning, `latest`, `latest~2`, a
@@ -191,13 +218,12 @@ impl Repository {
 fn pick(mut snapshots: Vec<Snapshot>, wanted: &str) -> Result<Snapshot> {
     let no_such = || Error::NoSuchSnapshot { wanted: wanted.to_owned() };
     if let Some(back) = parse_latest(wanted) {
-        let at = snapshots.len().checked_sub(back + 1).ok_or_else(no_such)?;
+        let at = back.checked_add(1).and_then(|back| snapshots.len().checked_sub(back)).ok_or_else(no_such)?;
         return Ok(snapshots.swap_remove(at));
     }
     if let Some(moment) = wanted.strip_prefix('@') {
-        let moment = parse_moment(moment)?;
-        let until =
-            snapshots.partition_point(|snapshot| snapshot.header.time.to_jiff().is_some_and(|time| time < moment));
+        let moment = Timestamp::from(parse_moment(moment)?);
+        let until = snapshots.partition_point(|snapshot| snapshot.header.time < moment);
         return until.checked_sub(1).map(|at| snapshots.swap_remove(at)).ok_or_else(no_such);
     }
     let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -260,10 +286,9 @@ pub fn parse_time(text: &str) -> Result<jiff::Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::metadata::Timestamp;
     use crate::format::record::Extras;
     use crate::format::snapshot::Summary;
-    use crate::id::{ChunkId, PrincipalId};
+    use crate::id::ChunkId;
 
     fn snapshot(first: u8, time: &str, tags: &[&str]) -> Snapshot {
         let mut id = [0; 32];

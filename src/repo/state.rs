@@ -14,9 +14,10 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::id::{RepositoryId, SnapshotId, StatementId};
 use crate::keys::signing::Signatory;
+use crate::progress::Context;
 
 /// Which repository stands at which place, as this machine has seen it first.
 #[derive(Clone, Debug)]
@@ -70,11 +71,9 @@ pub struct Seen {
 }
 
 impl State {
-    /// The state of `repository` in the state folder `root`.
-    pub fn open(root: &Path, repository: &RepositoryId) -> Result<Self> {
-        let folder = root.join(repository.to_string());
-        make_folder(&folder)?;
-        Ok(Self { folder })
+    /// The state of `repository` in the state folder `root`; nothing is made before there is something to remember.
+    pub fn new(root: &Path, repository: &RepositoryId) -> Self {
+        Self { folder: root.join(repository.to_string()) }
     }
 
     /// The signing key of this user on this machine, made when there is none.
@@ -83,6 +82,7 @@ impl State {
         match read_secret(&path)? {
             Some(seed) => Ok(Signatory::from_seed(&seed)),
             None => {
+                make_folder(&self.folder)?;
                 let seed = Zeroizing::new(env::random_bytes()?);
                 // Another process may make one at the same moment; the first to link its file wins.
                 publish_secret(&path, &seed)?;
@@ -115,6 +115,7 @@ impl State {
         for id in &seen.statements {
             text.push_str(&format!("statement {id}\n"));
         }
+        make_folder(&self.folder)?;
         replace_file(&self.folder.join("heads"), text.as_bytes())
     }
 
@@ -137,7 +138,7 @@ impl State {
     }
 
     /// Runs that ended without saying so: the kernel gave up their lock with their process.
-    pub fn dead_runs(&self) -> Result<Vec<DeadRun>> {
+    pub fn dead_runs(&self, cx: &Context<'_>) -> Result<Vec<DeadRun>> {
         let folder = self.runs();
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -147,7 +148,10 @@ impl State {
         let mut dead = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| Error::Io { action: "list", path: folder.clone(), source })?.path();
-            dead.extend(DeadRun::take(path)?);
+            match DeadRun::take(path) {
+                Ok(run) => dead.extend(run),
+                Err(error) => cx.progress.note(&with_causes(&error)),
+            }
         }
         Ok(dead)
     }
@@ -202,10 +206,10 @@ impl DeadRun {
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(None);
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io_error)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(io_error)?;
         // A line that was cut by a crash names nothing that was put: the line is durable before the object is.
-        let announced = text.lines().filter_map(SnapshotId::from_hex).collect();
+        let announced = String::from_utf8_lossy(&text).lines().filter_map(SnapshotId::from_hex).collect();
         Ok(Some(Self { path, _lock: file, announced }))
     }
 
@@ -252,6 +256,11 @@ pub fn publish_secret(path: &Path, secret: &[u8; 32]) -> Result<()> {
             linked => linked,
         });
     let _ = fs::remove_file(&temporary);
+    // The only key to a repository must not vanish with the power.
+    let published = published.and_then(|()| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    });
     published.map_err(|source| Error::Io { action: "create", path: path.to_path_buf(), source })
 }
 
@@ -280,6 +289,13 @@ fn private_file(path: &Path, new: bool) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    fn dead_runs(state: &State) -> Vec<DeadRun> {
+        let clock = crate::env::FixedClock(jiff::Timestamp::UNIX_EPOCH);
+        let cancel = crate::progress::Cancel::new();
+        let cx = Context { clock: &clock, progress: &crate::progress::Silent, cancel: &cancel };
+        state.dead_runs(&cx).unwrap()
+    }
+
     #[test]
     fn a_pin_stays_with_its_place() {
         let root = tempfile::tempdir().unwrap();
@@ -294,7 +310,7 @@ mod tests {
     fn the_signing_key_is_made_once_and_private() {
         use std::os::unix::fs::PermissionsExt;
         let root = tempfile::tempdir().unwrap();
-        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let state = State::new(root.path(), &RepositoryId([1; 32]));
         let first = state.signatory().unwrap().public();
         assert_eq!(state.signatory().unwrap().public(), first);
         let mode = fs::metadata(state.folder.join("signing-key")).unwrap().permissions().mode();
@@ -304,21 +320,21 @@ mod tests {
     #[test]
     fn a_run_is_dead_only_when_its_process_no_longer_holds_the_lock() {
         let root = tempfile::tempdir().unwrap();
-        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let state = State::new(root.path(), &RepositoryId([1; 32]));
         let mut run = state.begin_run().unwrap();
         run.announces(SnapshotId([5; 32])).unwrap();
-        assert!(state.dead_runs().unwrap().is_empty());
+        assert!(dead_runs(&state).is_empty());
         drop(run); // As when the process dies: the file stays and the lock goes.
-        let dead = state.dead_runs().unwrap();
+        let dead = dead_runs(&state);
         assert_eq!(dead[0].announced, [SnapshotId([5; 32])]);
         dead.into_iter().for_each(DeadRun::settled);
-        assert!(state.dead_runs().unwrap().is_empty());
+        assert!(dead_runs(&state).is_empty());
     }
 
     #[test]
     fn heads_are_remembered() {
         let root = tempfile::tempdir().unwrap();
-        let state = State::open(root.path(), &RepositoryId([1; 32])).unwrap();
+        let state = State::new(root.path(), &RepositoryId([1; 32]));
         let seen = Seen { snapshots: vec![SnapshotId([2; 32])], statements: vec![StatementId([3; 32])] };
         state.set_seen(&seen).unwrap();
         assert_eq!(state.seen(), seen);

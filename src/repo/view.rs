@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::Repository;
 use super::charter::{is_junk, report};
 use crate::error::{Error, Result};
+use crate::format::ObjectError;
 use crate::format::index::{PackRow, Segment};
 use crate::format::log::{self, LOG_BYTES_MAX, SEGMENT_BYTES_MAX};
 use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
@@ -15,6 +16,9 @@ use crate::store::{ObjectKind, ObjectName, StoreError};
 
 /// Listings that are tried when objects vanish between listing and reading, as they may while somebody prunes.
 const LOOKS_MAX: usize = 8;
+
+/// Segments that are passed over as junk before the index is given up.
+const JUNK_MAX: usize = 64;
 
 /// What was condemned at a moment, and the names of the records that said so.
 #[derive(Clone, Debug, Default)]
@@ -57,13 +61,15 @@ impl Repository {
             });
             let error = match looked {
                 Ok((condemned, listed)) => {
-                    let opened = LocalIndex::open(&self.index_folder, &key, &listed, &mut |id| self.segment(id));
+                    let opened = LocalIndex::open(&self.index_folder, &key, &listed, &mut |id| self.segment(id, cx));
                     match opened {
                         Ok(index) => return Ok(View { condemned, index }),
-                        Err(index::OpenError::Fetch { segment, source }) if is_junk(&source) => {
+                        Err(index::OpenError::Fetch { segment, source })
+                            if (is_junk(&source) || is_unreadable(&source)) && junk.len() < JUNK_MAX =>
+                        {
                             report(cx, ObjectName::new(ObjectKind::Index, segment), &source);
                             junk.insert(segment);
-                            looks -= 1; // There are only so many segments.
+                            looks -= 1;
                             continue;
                         }
                         Err(index::OpenError::Fetch { source, .. }) => source,
@@ -78,15 +84,30 @@ impl Repository {
         }
     }
 
-    /// What is condemned or dead now.
+    /// What is condemned or dead now. A record that vanishes meanwhile was replaced by one that carries what it said.
     pub fn condemned(&self, cx: &Context<'_>) -> Result<Condemned> {
-        let mut condemned = Condemned::default();
-        for listed in self.objects.list(ObjectKind::Gc)? {
-            let name = ObjectName::new(ObjectKind::Gc, listed.id);
-            condemned.names.insert(listed.id);
-            let record = self.objects.get(name, LOG_BYTES_MAX).and_then(|bytes| {
-                log::decode_gc(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })
-            });
+        let mut looks = 1;
+        loop {
+            match self.read_condemned(cx) {
+                Err(error) if is_absent(&error) && looks < LOOKS_MAX => looks += 1,
+                condemned => return condemned,
+            }
+        }
+    }
+
+    /// Every name in `gc/` now.
+    pub fn gc_names(&self) -> Result<BTreeSet<ObjectId>> {
+        Ok(self.objects.list(ObjectKind::Gc)?.iter().map(|listed| listed.id).collect())
+    }
+
+    fn read_condemned(&self, cx: &Context<'_>) -> Result<Condemned> {
+        let mut condemned = Condemned { names: self.gc_names()?, ..Condemned::default() };
+        for id in condemned.names.clone() {
+            let name = ObjectName::new(ObjectKind::Gc, id);
+            let record = self
+                .objects
+                .get(name, LOG_BYTES_MAX)
+                .and_then(|bytes| self.decode(name, cx, |keyring| log::decode_gc(&bytes, keyring)));
             match record {
                 Ok(signed) if signed.maker.rights.contains(Rights::PRUNE) => {
                     condemned.packs.extend(signed.record.condemned);
@@ -102,11 +123,14 @@ impl Repository {
     }
 
     /// Fetches, opens and verifies a segment.
-    fn segment(&self, id: SegmentId) -> Result<Segment> {
+    fn segment(&self, id: SegmentId, cx: &Context<'_>) -> Result<Segment> {
         let name = ObjectName::new(ObjectKind::Index, id);
         let bytes = self.objects.get(name, SEGMENT_BYTES_MAX)?;
-        let signed =
-            log::decode_segment(&bytes, &self.keyring).map_err(|source| Error::Object { object: name, source })?;
+        let signed = self.decode(name, cx, |keyring| log::decode_segment(&bytes, keyring))?;
+        if !signed.maker.rights.contains(Rights::WRITE) && !signed.maker.rights.contains(Rights::PRUNE) {
+            let source = ObjectError::NotPermitted(Rights::WRITE);
+            return Err(Error::Object { object: name, source });
+        }
         let mut segment = signed.record;
         if !signed.maker.rights.contains(Rights::PRUNE) {
             // Only a pruner merges segments of others and vouches for them; anybody else speaks for themselves.
@@ -130,6 +154,11 @@ impl Repository {
     pub fn index_error(&self, source: index::IndexError) -> Error {
         Error::Index { path: self.index_folder.clone(), source }
     }
+}
+
+/// Whether a disk gave an error for the object's bytes.
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::Store { source: StoreError::Unreadable(_), .. })
 }
 
 /// Whether an object was gone when it was asked for.

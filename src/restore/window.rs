@@ -13,8 +13,9 @@ use rayon::prelude::*;
 
 use super::apply;
 use crate::error::{Error, Result, with_causes};
+use crate::format::index::PackRow;
 use crate::format::name::{Name, TreePath};
-use crate::id::{ChunkId, PackId};
+use crate::id::ChunkId;
 use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
@@ -116,7 +117,8 @@ pub(super) struct Window<'a, 'r> {
     options: target::Options,
     items: VecDeque<Item>,
     finished_folders: Vec<(OwnedFd, Attributes, Vec<u8>)>,
-    blocks: HashMap<(PackId, u32), Vec<Write>>,
+    /// By the place of the block. Rows that describe a pack differently are told apart.
+    blocks: HashMap<(Arc<PackRow>, u32), Vec<Write>>,
     bytes: u64,
 }
 
@@ -151,7 +153,7 @@ impl<'a, 'r> Window<'a, 'r> {
             let reason = format!("its length is {} and not {len}", location.len);
             return Err(Error::MalformedChunk { id, reason });
         }
-        let key = (location.pack.id, location.block.ordinal);
+        let key = (Arc::clone(&location.pack), location.block.ordinal);
         self.blocks.entry(key).or_default().push(Write { task: Arc::clone(task), id, offset, location });
         self.bytes += u64::from(len);
         Ok(())

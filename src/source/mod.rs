@@ -88,6 +88,7 @@ impl SourceDir {
             }
         }
         names.sort_unstable();
+        names.dedup(); // Some file systems list an entry twice while it is being renamed.
         Ok(names)
     }
 

@@ -213,7 +213,11 @@ impl Store for LocalStore {
         };
         let found = file.metadata().map_err(failure)?.len();
         let (offset, len) = range.within(found)?;
-        read_exactly(&file, offset, len)
+        // The folder answered: what fails now are the bytes of this object, and others may still be whole.
+        read_exactly(&file, offset, len).map_err(|error| match error {
+            StoreError::Unreachable(error) => StoreError::Unreadable(error),
+            other => other,
+        })
     }
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>, StoreError> {

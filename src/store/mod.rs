@@ -208,7 +208,10 @@ pub enum StoreError {
     /// The file system or quota is full.
     #[error("no space left")]
     NoSpace,
-    /// The store cannot be reached, or its disk fails.
+    /// The disk gives an error for these bytes; others may still be read.
+    #[error("the disk cannot read it")]
+    Unreadable(#[source] io::Error),
+    /// The store cannot be reached.
     #[error("the store cannot be reached")]
     Unreachable(#[source] io::Error),
     /// Anything else.
