@@ -272,7 +272,7 @@ pub enum Error {
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     /// A writer that failed before is asked again.
-    #[error("{0}")]
+    #[error(transparent)]
     Spent(Arc<Error>),
     /// Prunes condemned what each attempt relied on, again and again.
     #[error("gave up after {0} attempts, each overtaken by a prune")]
