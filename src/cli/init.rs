@@ -31,6 +31,7 @@ pub(super) fn make(
     options: &InitOptions,
     cx: &Context<'_>,
 ) -> Result<(RepositoryId, String)> {
+    options.check()?; // Before anything is made.
     let path = open::repository_path(global)?;
     let places = open::places(global)?;
     if open::open_store(&path).is_ok() {

@@ -81,6 +81,18 @@ impl Default for InitOptions {
     }
 }
 
+impl InitOptions {
+    /// # Errors
+    /// [`Error::Usage`] for what no repository can be made with.
+    pub fn check(&self) -> Result<()> {
+        if config::PACK_BYTES_RANGE.contains(&self.pack_bytes) {
+            Ok(())
+        } else {
+            Err(Error::Usage(format!("a pack size of {} bytes is out of range", self.pack_bytes)))
+        }
+    }
+}
+
 /// A repository that is open.
 pub struct Repository {
     /// Its objects.
@@ -263,9 +275,7 @@ impl Repository {
 }
 
 fn new_config(owner: &Signatory, options: &InitOptions) -> Result<Config> {
-    if !config::PACK_BYTES_RANGE.contains(&options.pack_bytes) {
-        return Err(Error::Usage(format!("a pack size of {} bytes is out of range", options.pack_bytes)));
-    }
+    options.check()?;
     let sealing = DataPrivateKey::from_seed(&access::escrow_seed(owner)).public();
     Ok(Config {
         salt: env::random_bytes()?,
