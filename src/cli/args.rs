@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "what has no help text of its own only holds what has")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -31,7 +32,7 @@ pub struct Global {
     /// Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo
     #[arg(short, long, global = true, value_name = "PATH", env = "CADDIS_REPOSITORY", hide_env_values = true,
         value_hint = ValueHint::DirPath)]
-    pub repo: Option<String>,
+    pub repo: Option<OsString>,
     /// Read the passphrase from this file; one line end at its end is dropped
     #[arg(long, global = true, value_name = "FILE", env = "CADDIS_PASSWORD_FILE", hide_env_values = true,
         value_hint = ValueHint::FilePath)]
@@ -145,7 +146,7 @@ pub struct FilterArgs {
 pub struct RestoreArgs {
     /// A snapshot: the beginning of its id, `latest`, `latest~2`, a tag, or `@2026-11-01`; then, after a colon, a path in it
     #[arg(value_name = "SNAPSHOT[:PATH]")]
-    pub snapshot: String,
+    pub snapshot: OsString,
     /// A new or empty folder; for a single file also its new name
     #[arg(value_hint = ValueHint::AnyPath)]
     pub target: PathBuf,
@@ -166,7 +167,7 @@ pub struct SnapshotsArgs {
 pub struct LsArgs {
     /// A snapshot, and a folder or file in it, as for `restore`
     #[arg(value_name = "SNAPSHOT[:PATH]")]
-    pub snapshot: String,
+    pub snapshot: OsString,
     /// Print mode, owner, size and time, too
     #[arg(short, long)]
     pub long: bool,
@@ -181,7 +182,7 @@ pub struct LsArgs {
 pub struct CatArgs {
     /// A snapshot, as for `restore`, and a file in it
     #[arg(value_name = "SNAPSHOT:PATH")]
-    pub snapshot: String,
+    pub snapshot: OsString,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

@@ -25,8 +25,7 @@ const PASSPHRASE_BYTES_MAX: u64 = 64 << 10;
 
 /// The folder of the repository.
 pub(super) fn repository_path(global: &Global) -> Result<PathBuf> {
-    let named =
-        global.repo.clone().map(OsString::from).or_else(|| env::var_os("CADDIS_REPO")).filter(|s| !s.is_empty());
+    let named = global.repo.clone().or_else(|| env::var_os("CADDIS_REPO")).filter(|s| !s.is_empty());
     let Some(named) = named else { return Ok(base_folder("XDG_DATA_HOME", ".local/share")?.join("caddis/repo")) };
     if let Some(path) = named.as_bytes().strip_prefix(b"file://") {
         return Ok(PathBuf::from(OsString::from_vec(path.to_vec())));

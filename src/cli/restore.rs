@@ -1,5 +1,8 @@
 //! `caddis restore`
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use serde_json::json;
 
 use super::args::{FilterArgs, Global, RestoreArgs};
@@ -26,17 +29,19 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &C
 }
 
 /// Splits `SNAPSHOT[:PATH]`. A time has colons of its own; a path begins with `/`, or ends what has no time.
-pub(super) fn split(argument: &str) -> Result<(&str, TreePath)> {
-    let at = match argument.starts_with('@') {
-        true => argument.find(":/"),
-        false => argument.find(':'),
+/// The path may be any bytes, as paths are.
+pub(super) fn split(argument: &OsStr) -> Result<(&str, TreePath)> {
+    let bytes = argument.as_bytes();
+    let colon: &[u8] = if bytes.starts_with(b"@") { b":/" } else { b":" };
+    let (snapshot, path) = match bytes.windows(colon.len()).position(|window| window == colon) {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, &[][..]),
     };
-    let (snapshot, path) = match at {
-        Some(at) => (&argument[..at], &argument[at + 1..]),
-        None => (argument, ""),
-    };
-    let path = TreePath::from_typed(path.as_bytes())
-        .map_err(|error| Error::Usage(format!("`{path}` is no path of a snapshot: {error}")))?;
+    let snapshot = std::str::from_utf8(snapshot)
+        .map_err(|_| Error::NoSuchSnapshot { wanted: String::from_utf8_lossy(snapshot).into_owned() })?;
+    let path = TreePath::from_typed(path).map_err(|error| {
+        Error::Usage(format!("`{}` is no path of a snapshot: {error}", String::from_utf8_lossy(path)))
+    })?;
     Ok((snapshot, path))
 }
 
@@ -77,7 +82,7 @@ mod tests {
     #[test]
     fn a_path_follows_the_first_colon_but_not_one_of_a_time() {
         let split = |text| {
-            let (snapshot, path) = split(text).unwrap();
+            let (snapshot, path) = split(OsStr::new(text)).unwrap();
             (snapshot, String::from_utf8(path.absolute()).unwrap())
         };
         assert_eq!(split("latest"), ("latest", "/".to_owned()));
@@ -85,5 +90,12 @@ mod tests {
         assert_eq!(split("ab12:home/a:b"), ("ab12", "/home/a:b".to_owned()));
         assert_eq!(split("@2026-11-01 03:00:/etc"), ("@2026-11-01 03:00", "/etc".to_owned()));
         assert_eq!(split("@2026-11-01T03:00:00Z"), ("@2026-11-01T03:00:00Z", "/".to_owned()));
+    }
+
+    #[test]
+    fn a_path_may_be_any_bytes_but_no_snapshot_is_named_so() {
+        let (_, path) = super::split(OsStr::from_bytes(b"latest:/a/\xff")).unwrap();
+        assert_eq!(path.absolute(), b"/a/\xff");
+        assert!(matches!(super::split(OsStr::from_bytes(b"\xff")), Err(Error::NoSuchSnapshot { .. })));
     }
 }
