@@ -70,30 +70,33 @@ pub fn restore(
     })?;
     // Ignored: with fewer open files than hoped for, a window that needs more says so file by file.
     let _ = crate::dirs::raise_open_files_limit();
-    let links = read_links(reader, snapshot.body.links.as_ref());
-    let links = match links {
+    let mut problems = 0;
+    let links = match read_links(reader, snapshot.body.links.as_ref()) {
         Ok(links) => links,
         Err(error) if is_damage(&error) => {
             let item = path.absolute();
             let what = format!("its hard links come back as separate files: {}", with_causes(&error));
             cx.progress.problem(&Problem { item, what });
+            problems += 1;
             Vec::new()
         }
         Err(error) => return Err(error),
     };
-    match found {
+    let mut report = match found {
         Found::Root(tree) => {
             let target = open_folder(to)?;
-            Restorer::new(reader, target, path, links, options, cx).folder(tree, None)
+            Restorer::new(reader, target, path, links, options, cx).folder(tree, None)?
         }
         Found::Node(node) => match node.kind {
             NodeKind::Folder { tree } => {
                 let target = open_folder(to)?;
-                Restorer::new(reader, target, path, links, options, cx).folder(tree, Some(&node))
+                Restorer::new(reader, target, path, links, options, cx).folder(tree, Some(&node))?
             }
-            _ => restore_item(reader, *node, path, to, options, cx),
+            _ => restore_item(reader, *node, path, to, options, cx)?,
         },
-    }
+    };
+    report.problems += problems;
+    Ok(report)
 }
 
 /// Opens the target, made if it is not there, and empty.
