@@ -169,6 +169,11 @@ pub fn raise_open_files_limit() -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
+/// How many files this process may have open; nothing when there is no limit.
+pub fn open_files_limit() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
+}
+
 fn open_below(folder: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
     open_quietly(folder, name.as_os_str(), FOLDER | OFlags::NOFOLLOW)
 }

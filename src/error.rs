@@ -204,7 +204,7 @@ pub enum Error {
         source: IndexError,
     },
     /// Nothing that was named could be read, so there is no snapshot.
-    #[error("nothing was saved: none of the sources could be read")]
+    #[error("nothing was saved: none of the sources was there, could be read, and is of a kind that is saved")]
     NothingSaved,
     /// A source is not an absolute path, or holds what is no name.
     #[error("cannot back up {}", .path.display())]
@@ -218,6 +218,12 @@ pub enum Error {
     #[error("{} is not empty", .path.display())]
     TargetNotEmpty {
         /// Which.
+        path: PathBuf,
+    },
+    /// A file would be restored to where there is something already.
+    #[error("{} exists already", .path.display())]
+    TargetExists {
+        /// What is in the way.
         path: PathBuf,
     },
     /// No snapshot fits what was asked for.
@@ -262,6 +268,9 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What was asked for could not be written to where it was asked for.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
     /// Words that make no sense, found after the command line was read.
     #[error("{0}")]
     Usage(String),
@@ -300,7 +309,10 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::LastSlot { .. } | Self::SlotInUse { .. } | Self::TargetNotEmpty { .. } => 9,
+            Self::LastSlot { .. }
+            | Self::SlotInUse { .. }
+            | Self::TargetNotEmpty { .. }
+            | Self::TargetExists { .. } => 9,
             Self::NoRepository { .. } | Self::RepositoryGone { .. } => 10,
             Self::WrongKey { .. } => 12,
             Self::NotPermitted { .. } | Self::NewGeneration { .. } => 13,
@@ -338,6 +350,7 @@ impl Error {
             Self::LastSlot { .. } => "add another key first with `caddis key add`".into(),
             Self::NoSuchSlot { .. } => "`caddis key list` shows the slots".into(),
             Self::TargetNotEmpty { .. } => "restore into a new or empty folder".into(),
+            Self::TargetExists { .. } => "restore to another name".into(),
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),

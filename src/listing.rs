@@ -89,19 +89,12 @@ fn read_births(
 ) -> Result<HashMap<TreePath, Vec<Option<i64>>>> {
     let mut births: HashMap<TreePath, Vec<Option<i64>>> = HashMap::new();
     for_each_births(reader, snapshot.body.births.as_ref(), |record| {
-        let is_listed = record.folder == *path || (recursive && is_below(&record.folder, path));
+        let is_listed = record.folder == *path || (recursive && record.folder.is_below(path));
         if is_listed {
             births.entry(record.folder).or_default().extend(record.times);
         }
     })?;
     Ok(births)
-}
-
-fn is_below(path: &TreePath, above: &TreePath) -> bool {
-    match path.as_bytes().strip_prefix(above.as_bytes()) {
-        Some(rest) => above.as_bytes().is_empty() || rest.first() == Some(&b'/'),
-        None => false,
-    }
 }
 
 /// Writes the content of the file at `path`. Nothing is written of a chunk before it is proved.
@@ -112,11 +105,10 @@ pub fn cat(
     out: &mut dyn Write,
     cx: &Context<'_>,
 ) -> Result<()> {
-    let write_error = |source| Error::Io { action: "write to", path: "standard output".into(), source };
     let Found::Node(node) = find(reader, snapshot, path)? else { return Err(not_a_file(snapshot, path)) };
     let NodeKind::File { size, content, .. } = &node.kind else { return Err(not_a_file(snapshot, path)) };
     if let Content::Inline(bytes) = content {
-        out.write_all(bytes).map_err(write_error)?;
+        out.write_all(bytes).map_err(Error::Output)?;
     }
     for piece in Pieces::of(reader, content, *size) {
         cx.cancel.check()?;
@@ -127,18 +119,18 @@ pub fn cat(
                     let reason = format!("its length is {} and not {len}", plain.len());
                     return Err(Error::MalformedChunk { id, reason });
                 }
-                out.write_all(&plain).map_err(write_error)?;
+                out.write_all(&plain).map_err(Error::Output)?;
             }
             Piece::Hole { mut len } => {
                 while len > 0 {
                     let part = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
-                    out.write_all(&ZEROS[..part]).map_err(write_error)?;
+                    out.write_all(&ZEROS[..part]).map_err(Error::Output)?;
                     len -= part as u64;
                 }
             }
         }
     }
-    out.flush().map_err(write_error)
+    out.flush().map_err(Error::Output)
 }
 
 fn not_a_file(snapshot: &Snapshot, path: &TreePath) -> Error {

@@ -61,6 +61,11 @@ impl ContentReader {
         let origin = Origin::User(stat.uid);
         let mut pieces = ContentBuilder::default();
         let mut size = 0;
+        if stat.size == 0 {
+            // Files that are made while they are read say that they are empty, those of /proc for example.
+            size = self.read_extent(file, 0, u64::MAX, origin, &mut pieces, sink)?;
+            return Ok(ReadContent { size, content: pieces.finish(sink)? });
+        }
         for extent in Extents::new(file, stat) {
             match extent {
                 Extent::Hole { len, .. } => {
@@ -76,7 +81,7 @@ impl ContentReader {
                     let read = self.read_extent(file, offset, len, origin, &mut pieces, sink)?;
                     size += read;
                     if read < len {
-                        break; // It was cut while it was read; the caller sees that by its times.
+                        break; // It was cut while it was read, which its times tell the caller; or it never was so long.
                     }
                 }
             }

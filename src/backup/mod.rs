@@ -117,17 +117,21 @@ fn store_sources<'r>(
     cx: &Context<'_>,
 ) -> Result<(Walked, Stored, Relied)> {
     let walked = Walk::new(&mut session, options, cx).and_then(|walk| walk.store(sources));
-    match walked {
+    let finished = match walked {
+        // Chunks are durable before the index names them, and indexed before a snapshot needs them.
+        Ok(walked) => session.flush(cx).map(|()| walked),
+        Err(Error::Interrupted) => session.flush(cx).and(Err(Error::Interrupted)),
+        Err(error) => Err(error),
+    };
+    match finished {
         Ok(walked) => {
-            session.flush(cx)?; // Chunks are durable before the index names them, and indexed before a snapshot needs them.
             let stored = session.stored();
             Ok((walked, stored, session.finish(cx)?))
         }
-        Err(Error::Interrupted) => {
-            session.flush(cx)?;
-            Err(Error::Interrupted)
+        Err(error) => {
+            session.rescue(cx);
+            Err(error)
         }
-        Err(error) => Err(error),
     }
 }
 

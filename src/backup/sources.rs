@@ -75,11 +75,22 @@ impl Plan {
 /// The path from `/`. A `..` is resolved as the system would; all else stays as it was written.
 pub fn absolute(path: &Path) -> Result<TreePath> {
     let io_error = |source| Error::Io { action: "find", path: path.to_path_buf(), source };
-    let mut whole = std::path::absolute(path).map_err(io_error)?;
-    if let Some(after) = whole.components().collect::<Vec<_>>().iter().rposition(|part| *part == Component::ParentDir) {
-        let upward: PathBuf = whole.components().take(after + 1).collect();
-        let rest: PathBuf = whole.components().skip(after + 1).collect();
-        whole = upward.canonicalize().map_err(io_error)?.join(rest);
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(path).map_err(io_error)?.components() {
+        if part == Component::ParentDir {
+            // What lies above a symlink is above what it leads to.
+            if whole.is_symlink() {
+                whole = whole.canonicalize().map_err(io_error)?;
+            }
+            whole.pop();
+        } else {
+            whole.push(part);
+        }
+    }
+    let bytes = path.as_os_str().as_bytes();
+    // With a slash at its end a symlink means the folder that it leads to, as everywhere.
+    if (bytes.ends_with(b"/") || bytes.ends_with(b"/.")) && whole.is_symlink() {
+        whole = whole.canonicalize().map_err(io_error)?;
     }
     TreePath::from_typed(whole.as_os_str().as_bytes())
         .map_err(|source| Error::BadSource { path: path.to_path_buf(), source })

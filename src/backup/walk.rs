@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::vec;
 
 use super::Options;
@@ -152,15 +152,38 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
         };
         let path = self.os_path();
         let above = path.parent().map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
-        let mut dir = match SourceDir::open(&above) {
+        if above.ancestors().any(|folder| self.is_own(folder)) {
+            self.own_folders += 1;
+            self.problem("it lies in the repository or in a folder of caddis, which are never saved".to_owned());
+            return Ok(None);
+        }
+        let mut dir = match SourceDir::pass_through(&above) {
             Ok(dir) => dir,
             Err(error) => return self.give_up(&error),
         };
+        let problems = self.problems;
         match self.visit(&mut dir, name)? {
-            Visited::Node(node, _) => Ok(Some(*node)),
+            Visited::Node(node, _) => {
+                if matches!(node.kind, NodeKind::Symlink { .. }) && path.is_dir() {
+                    let path = path.display();
+                    let note =
+                        format!("{path} is a symlink and saved as such; write {path}/ for the folder it leads to");
+                    self.sink.cx.progress.note(&note);
+                }
+                Ok(Some(*node))
+            }
             Visited::Entered(frame) => self.store_folders(&mut dir, *frame),
-            Visited::Nothing => Ok(None),
+            Visited::Nothing => {
+                if self.problems == problems {
+                    self.problem("it is a socket or a folder of caddis, which are never saved".to_owned());
+                }
+                Ok(None)
+            }
         }
+    }
+
+    fn is_own(&self, folder: &Path) -> bool {
+        std::fs::metadata(folder).is_ok_and(|folder| self.own.contains(&(folder.dev(), folder.ino())))
     }
 
     fn store_root(&mut self, dir: &mut SourceDir) -> Result<Option<Node>> {
@@ -320,7 +343,7 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
                 Err(ReadError::Fatal(error)) => return Err(error),
             };
             let is_steady = match is_same_version(&stat, &file) {
-                Ok(same) => same && read.size == stat.size,
+                Ok(same) => same,
                 Err(error) => return self.give_up(&error),
             };
             if !is_steady && reads < READS_MAX {

@@ -34,7 +34,8 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
     };
     let report = backup::backup(&mut repository, &sources, &options, cx)?;
     console.finish();
-    print_report(global, &report)?;
+    print_report(global, &report)
+        .inspect_err(|_| super::tell(&format!("caddis: snapshot {} is saved", report.snapshot)))?;
     Ok(if report.problems > 0 { Outcome::SourceIncomplete } else { Outcome::Done })
 }
 

@@ -15,6 +15,9 @@ use crate::progress::{Problem, Progress};
 /// Redrawn so often: smooth for the eye, nothing for the processor.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Characters of a path that are shown: with counts and time before it, a line of eighty columns.
+const PATH_CHARS: usize = 40;
+
 /// Shows progress on standard error, when that is a terminal and nobody asked for quiet or JSON.
 ///
 /// The bar begins with the first progress: until then a passphrase may be asked for, and a query that only prints has none.
@@ -45,9 +48,17 @@ impl Console {
 
     fn say(&self, line: &str) {
         match self.bar.get() {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| super::tell(line)),
+            None => super::tell(line),
         }
+    }
+}
+
+/// The end of a long path tells more than its beginning.
+fn end_of(path: &str, characters: usize) -> String {
+    match path.char_indices().rev().nth(characters.saturating_sub(1)) {
+        Some((at, _)) if at > 0 => format!("…{}", &path[at..]),
+        _ => path.to_owned(),
     }
 }
 
@@ -69,7 +80,7 @@ impl Drop for Console {
 impl Progress for Console {
     fn current(&self, path: &[u8]) {
         if let Some(bar) = self.bar() {
-            bar.set_message(format!("/{}", printable(path)));
+            bar.set_message(end_of(&format!("/{}", printable(path)), PATH_CHARS));
         }
     }
 

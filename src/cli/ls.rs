@@ -15,12 +15,11 @@ pub(super) fn run(global: &Global, args: &LsArgs, cx: &Context<'_>) -> Result<Ou
     let (wanted, path) = restore::split(&args.snapshot)?;
     let snapshot = repository.find_snapshot(wanted, &restore::filter(&args.filter)?, cx)?;
     let reader = Reader::open(&repository, cx)?;
-    let write_error = |source| Error::Io { action: "write to", path: "standard output".into(), source };
     let mut out = BufWriter::new(io::stdout().lock());
     if global.json {
         let mut head = snapshot_json(&snapshot);
         head["message_type"] = serde_json::json!("snapshot");
-        writeln!(out, "{head}").map_err(write_error)?;
+        writeln!(out, "{head}").map_err(Error::Output)?;
     }
     let mut print = |entry: Entry| {
         let line = match (global.json, args.long) {
@@ -28,10 +27,10 @@ pub(super) fn run(global: &Global, args: &LsArgs, cx: &Context<'_>) -> Result<Ou
             (false, true) => entry_line(&entry),
             (false, false) => render_path(&entry.path),
         };
-        writeln!(out, "{line}").map_err(write_error)
+        writeln!(out, "{line}").map_err(Error::Output)
     };
     let options = Options { recursive: args.recursive, births: global.json };
     listing::list(&reader, &snapshot, &path, &options, cx, &mut print)?;
-    out.flush().map_err(write_error)?;
+    out.flush().map_err(Error::Output)?;
     Ok(Outcome::Done)
 }

@@ -1,11 +1,9 @@
 //! The command line: arguments to options, one library call, render the report, exit code. Only this module prints.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
-
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 
 pub mod args;
 mod backup;
@@ -65,9 +63,9 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The first SIGINT or SIGTERM asks for an orderly end, a second one ends at once. A closed pipe ends as everywhere.
+/// The first SIGINT, SIGTERM or SIGHUP asks for an orderly end, a second one ends at once. A closed pipe ends as everywhere.
 fn watch_signals(cancel: &Cancel) -> Result<()> {
-    let registered = [SIGINT, SIGTERM].into_iter().try_for_each(|signal| {
+    let registered = [SIGHUP, SIGINT, SIGTERM].into_iter().try_for_each(|signal| {
         signal_hook::flag::register_conditional_shutdown(signal, 130, cancel.flag())?;
         signal_hook::flag::register(signal, cancel.flag()).map(drop)
     });
@@ -108,17 +106,21 @@ fn print_error(error: &Error, global: &Global) {
             "message": message,
             "hint": error.hint(),
         });
-        eprintln!("{document}");
-        return;
+        return tell(&document.to_string());
     }
-    eprintln!("caddis: {}", render::printable(message.as_bytes()));
+    tell(&format!("caddis: {}", render::printable(message.as_bytes())));
     if let Some(hint) = error.hint() {
-        eprintln!("caddis: {}", render::printable(hint.as_bytes()));
+        tell(&format!("caddis: {}", render::printable(hint.as_bytes())));
     }
 }
 
 fn is_closed_pipe(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    matches!(error, Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line to standard error. A log that is full or gone must not keep anything from being saved.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints what a command did: on a terminal, or when more was asked for. Cron hears of success only then.
@@ -129,10 +131,5 @@ fn report(global: &Global, line: &str) -> Result<()> {
 
 /// Prints a line to standard output; a closed pipe is an error like any other there.
 fn print_line(line: &str) -> Result<()> {
-    use std::io::Write;
-    writeln!(io::stdout().lock(), "{line}").map_err(|source| Error::Io {
-        action: "write to",
-        path: "standard output".into(),
-        source,
-    })
+    writeln!(io::stdout().lock(), "{line}").map_err(Error::Output)
 }

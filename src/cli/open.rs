@@ -162,7 +162,11 @@ fn cost(kdf: &Kdf) -> Result<Argon2Cost> {
 }
 
 fn read_key_file(path: &Path) -> Result<KeySource> {
-    let absent = || Error::Io { action: "read", path: path.to_path_buf(), source: io::ErrorKind::NotFound.into() };
+    let absent = || Error::Io {
+        action: "read",
+        path: path.to_path_buf(),
+        source: io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
+    };
     read_secret(path)?.map(KeySource::KeyFile).ok_or_else(absent)
 }
 
@@ -243,10 +247,9 @@ fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
         let ways = "--password-file, --password-command, --key-file or CADDIS_PASSWORD";
         return Err(Error::Usage(format!("no passphrase was given, and there is no terminal to ask on: use {ways}")));
     }
-    let answer = rpassword::prompt_password(prompt).map_err(|source| Error::Io {
-        action: "read the passphrase from",
-        path: "/dev/tty".into(),
-        source,
+    let answer = rpassword::prompt_password(prompt).map_err(|source| match source.kind() {
+        io::ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::Io { action: "read the passphrase from", path: "/dev/tty".into(), source },
     })?;
     not_empty(Zeroizing::new(answer.into_bytes()), "the terminal")
 }

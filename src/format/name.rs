@@ -130,6 +130,14 @@ impl TreePath {
         self.0.truncate(parent);
     }
 
+    /// Whether the path lies below `above`, or is that path.
+    pub fn is_below(&self, above: &Self) -> bool {
+        match self.0.strip_prefix(&above.0[..]) {
+            Some(rest) => above.0.is_empty() || rest.is_empty() || rest.first() == Some(&b'/'),
+            None => false,
+        }
+    }
+
     /// This path and `name` below it.
     pub fn join(&self, name: &Name) -> Self {
         let mut path = self.clone();

@@ -8,7 +8,7 @@ use super::Repository;
 use super::packer::{Block, BlockChunk, Packer, StoredPack};
 use super::view::View;
 use crate::error::{Error, Result};
-use crate::format::index::{BlockRow, ChunkRow, PackKind, Segment, ShortId};
+use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
 use crate::format::log;
 use crate::id::{ChunkId, PackId};
 use crate::keys::domain::ChunkKind;
@@ -26,7 +26,7 @@ const LARGE_CHUNK_BYTES: usize = 256 << 10;
 const OPEN_BLOCKS_MAX: usize = 4;
 
 /// An interim segment is put after so many packs or so long, so that a run that is killed is not done again from the start.
-const SEGMENT_PACKS: usize = 8;
+const SEGMENT_PACKS: usize = 4;
 const SEGMENT_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Whose bytes a chunk holds.
@@ -56,6 +56,8 @@ pub struct Session<'r> {
     packer: Packer,
     /// Chunks that this run stores and no segment names yet. The one place where "is it new?" is answered.
     claims: HashSet<ShortId>,
+    /// Packs that are really there.
+    there: HashSet<PackId>,
     /// Packs that the snapshot will rely on.
     relied: HashSet<PackId>,
     open: VecDeque<(Origin, Block)>,
@@ -68,8 +70,9 @@ impl<'r> Session<'r> {
     /// A session that deduplicates against `view`.
     ///
     /// # Errors
-    /// The system gives no threads.
+    /// A listing fails; the system gives no threads.
     pub fn start(repository: &'r Repository, view: View, cx: &Context<'_>) -> Result<Self> {
+        let there = repository.packs_there(&view, cx)?;
         let origin = repository.signatory.public().principal();
         let packer = Packer::start(&repository.objects, &repository.keyring, origin, repository.config.pack_bytes)?;
         Ok(Self {
@@ -77,6 +80,7 @@ impl<'r> Session<'r> {
             view,
             packer,
             claims: HashSet::new(),
+            there,
             relied: HashSet::new(),
             open: VecDeque::new(),
             waiting: Vec::new(),
@@ -113,7 +117,9 @@ impl<'r> Session<'r> {
         if self.claims.contains(&id) {
             return Ok(false);
         }
-        let usable = |pack: &_| self.repository.trusts(pack) && self.view.condemned.spares(&pack.id);
+        let usable = |pack: &PackRow| {
+            self.repository.trusts(pack) && self.view.condemned.spares(&pack.id) && self.there.contains(&pack.id)
+        };
         let found = self.view.index.lookup_where(&id, &usable).map_err(|source| self.repository.index_error(source))?;
         match found {
             Some(location) => {
@@ -191,10 +197,21 @@ impl<'r> Session<'r> {
         for chunk in &segment.chunks {
             self.claims.remove(&chunk.id);
         }
+        self.there.extend(segment.packs.iter().map(|pack| pack.id));
         self.relied.extend(segment.packs.iter().map(|pack| pack.id));
         self.stored.stored_bytes += bytes.len() as u64 + segment.packs.iter().map(|pack| pack.bytes).sum::<u64>();
         self.last_segment = cx.clock.elapsed();
         Ok(())
+    }
+
+    /// After a failure: names the packs that are durable, as far as that still works, so that the next run need not store
+    /// them again.
+    pub fn rescue(&mut self, cx: &Context<'_>) {
+        self.waiting.extend(self.packer.take_stored());
+        if !self.waiting.is_empty() {
+            // The failure that led here is the one to report.
+            let _ = self.put_segment(cx);
+        }
     }
 
     /// What has been stored so far.

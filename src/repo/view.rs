@@ -122,6 +122,26 @@ impl Repository {
         Ok(condemned)
     }
 
+    /// Every pack that is there now, of both kinds.
+    ///
+    /// The index is believed about what a pack holds, not about whether it is there: a writer that relied on a pack that a
+    /// disk has lost would report as saved what nobody can restore. What is missing is named, and stored again.
+    pub fn packs_there(&self, view: &View, cx: &Context<'_>) -> Result<HashSet<PackId>> {
+        let mut there = HashSet::new();
+        for kind in [ObjectKind::Packs, ObjectKind::Trees] {
+            there.extend(self.objects.list(kind)?.iter().map(|listed| PackId::from(listed.id)));
+        }
+        for pack in view.index.packs().map_err(|source| self.index_error(source))? {
+            let pack = pack.map_err(|source| self.index_error(source))?;
+            if !there.contains(&pack.id) && view.condemned.spares(&pack.id) {
+                let name = pack.name();
+                cx.progress
+                    .note(&format!("{name} is missing: what it held is stored again where the source still has it"));
+            }
+        }
+        Ok(there)
+    }
+
     /// Fetches, opens and verifies a segment.
     fn segment(&self, id: SegmentId, cx: &Context<'_>) -> Result<Segment> {
         let name = ObjectName::new(ObjectKind::Index, id);

@@ -4,28 +4,29 @@
 //! Files are planned in windows: what a window needs is fetched block by block, each block once, and written at offsets;
 //! holes stay holes. Metadata comes last, of a folder after all below it.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, with_causes};
-use crate::format::link::LinkGroup;
 use crate::format::metadata::Xattr;
 use crate::format::name::{Name, TreePath};
 use crate::format::tree::{Content, Node, NodeKind, Piece, XattrValue};
+use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
 use crate::progress::{Context, Problem};
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::snapshots::Snapshot;
 use crate::source::EntryKind;
 use crate::target::{self, Attributes, TargetDir, apply_to_file, apply_to_name};
-use crate::tree::read::{Found, Nodes, Pieces, find_path, read_links};
+use crate::tree::read::{Found, Nodes, Pieces, find_path};
 
+mod links;
 mod window;
 
-use window::{FileTask, Window};
+use links::Links;
+use window::{FileTask, Lost, Window};
 
 /// What may be chosen for a restore.
 #[derive(Clone, Copy, Debug)]
@@ -70,33 +71,18 @@ pub fn restore(
     })?;
     // Ignored: with fewer open files than hoped for, a window that needs more says so file by file.
     let _ = crate::dirs::raise_open_files_limit();
-    let mut problems = 0;
-    let links = match read_links(reader, snapshot.body.links.as_ref()) {
-        Ok(links) => links,
-        Err(error) if is_damage(&error) => {
-            let item = path.absolute();
-            let what = format!("its hard links come back as separate files: {}", with_causes(&error));
-            cx.progress.problem(&Problem { item, what });
-            problems += 1;
-            Vec::new()
-        }
-        Err(error) => return Err(error),
-    };
-    let mut report = match found {
-        Found::Root(tree) => {
-            let target = open_folder(to)?;
-            Restorer::new(reader, target, path, links, options, cx).folder(tree, None)?
-        }
+    let (tree, node) = match &found {
+        Found::Root(tree) => (*tree, None),
         Found::Node(node) => match node.kind {
-            NodeKind::Folder { tree } => {
-                let target = open_folder(to)?;
-                Restorer::new(reader, target, path, links, options, cx).folder(tree, Some(&node))?
-            }
-            _ => restore_item(reader, *node, path, to, options, cx)?,
+            NodeKind::Folder { tree } => (tree, Some(node)),
+            _ => return restore_item(reader, node, path, to, options, cx),
         },
     };
-    report.problems += problems;
-    Ok(report)
+    let target = open_folder(to)?;
+    let links = Links::below(reader, snapshot, path, cx)?;
+    let problems = u64::from(links.is_lost);
+    let report = Restorer::new(reader, target, path, links, options, cx).folder(tree, node.map(|node| &**node))?;
+    Ok(Report { problems: report.problems + problems, ..report })
 }
 
 /// Opens the target, made if it is not there, and empty.
@@ -119,7 +105,7 @@ fn open_folder(path: &Path) -> Result<TargetDir> {
 /// Brings back one item that is no folder.
 fn restore_item(
     reader: &Reader<'_>,
-    mut node: Node,
+    node: &Node,
     path: &TreePath,
     to: &Path,
     options: &Options,
@@ -132,8 +118,9 @@ fn restore_item(
         (above.to_path_buf(), to.to_path_buf())
     };
     if fs::symlink_metadata(&file).is_ok() {
-        return Err(Error::TargetNotEmpty { path: file });
+        return Err(Error::TargetExists { path: file });
     }
+    let mut node = node.clone();
     let io_error = |source| Error::Io { action: "restore into", path: folder.clone(), source };
     fs::create_dir_all(&folder).map_err(io_error)?;
     let target = TargetDir::open(&folder).map_err(io_error)?;
@@ -144,15 +131,7 @@ fn restore_item(
     }
     let mut above = path.clone();
     above.pop();
-    Restorer::new(reader, target, &above, Vec::new(), options, cx).item(node)
-}
-
-/// Where the names of one file with several are.
-#[derive(Default)]
-struct Group {
-    /// Names made so far, from the target downward.
-    made: Vec<Vec<Name>>,
-    failed: bool,
+    Restorer::new(reader, target, &above, Links::default(), options, cx).item(node)
 }
 
 /// A restore that is going on.
@@ -160,9 +139,7 @@ struct Restorer<'a, 'r> {
     reader: &'a Reader<'r>,
     target: TargetDir,
     window: Window<'a, 'r>,
-    /// Which group a path belongs to.
-    linked: HashMap<TreePath, usize>,
-    groups: Vec<Group>,
+    links: Links,
     path: TreePath,
     /// Names from the target downward.
     below: Vec<Name>,
@@ -182,20 +159,16 @@ impl<'a, 'r> Restorer<'a, 'r> {
         reader: &'a Reader<'r>,
         target: TargetDir,
         path: &TreePath,
-        links: Vec<LinkGroup>,
+        links: Links,
         options: &Options,
         cx: &'a Context<'a>,
     ) -> Self {
-        let groups = links.iter().map(|_| Group::default()).collect();
-        let linked =
-            links.into_iter().enumerate().flat_map(|(at, group)| group.0.into_iter().map(move |path| (path, at)));
         let options = target::Options { owners: options.owners };
         Self {
             reader,
             target,
             window: Window::new(reader, cx, options),
-            linked: linked.collect(),
-            groups,
+            links,
             path: path.clone(),
             below: Vec::new(),
             options,
@@ -205,7 +178,38 @@ impl<'a, 'r> Restorer<'a, 'r> {
     }
 
     /// Brings back a folder's contents into the target; `node` is the folder's own, if it has one.
-    fn folder(mut self, tree: crate::id::ChunkId, node: Option<&Node>) -> Result<Report> {
+    fn folder(mut self, tree: ChunkId, node: Option<&Node>) -> Result<Report> {
+        let done = self.walk(tree, node).and_then(|()| self.flush());
+        self.end(done)
+    }
+
+    /// Brings back one item into the target.
+    fn item(mut self, node: Node) -> Result<Report> {
+        let done = self.visit(node).and_then(|_| self.flush());
+        self.end(done)
+    }
+
+    /// A restore that was stopped removes what is not whole: no name may stand for bytes that are not its own.
+    fn end(mut self, done: Result<()>) -> Result<Report> {
+        let Err(error) = done else { return Ok(self.report) };
+        let unfinished = self.window.abandon();
+        let count = unfinished.len();
+        for lost in unfinished {
+            for name in self.names_of(&lost) {
+                if let Err(error) = self.target.remove(&name) {
+                    let what = format!("it is incomplete and cannot be removed: {error}");
+                    self.cx.progress.problem(&Problem { item: lost.path.absolute(), what });
+                }
+            }
+        }
+        self.cx.progress.note(&format!(
+            "the restore is not complete: {} files came back, {count} that were not whole were removed",
+            self.report.files.saturating_sub(count as u64)
+        ));
+        Err(error)
+    }
+
+    fn walk(&mut self, tree: ChunkId, node: Option<&Node>) -> Result<()> {
         let mut stack: Vec<Frame<'a>> = Vec::new();
         let mut top = Nodes::of(self.reader, tree);
         loop {
@@ -235,18 +239,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
             let handle = self.target.current_handle().map_err(|source| self.fatal("restore into", source))?;
             self.window.finish_folder(handle, attributes, self.path.absolute());
         }
-        self.finish()
-    }
-
-    /// Brings back one item into the target.
-    fn item(mut self, node: Node) -> Result<Report> {
-        self.visit(node)?;
-        self.finish()
-    }
-
-    fn finish(mut self) -> Result<Report> {
-        self.flush()?;
-        Ok(self.report)
+        Ok(())
     }
 
     /// Makes one item; a folder is entered and its frame answered.
@@ -285,8 +278,8 @@ impl<'a, 'r> Restorer<'a, 'r> {
 
     /// Gives an item that is there already its further name. Answers whether that was all there was to do.
     fn link(&mut self, node: &Node) -> Result<bool> {
-        let Some(&at) = self.linked.get(&self.path) else { return Ok(false) };
-        let group = &mut self.groups[at];
+        let Some(at) = self.links.group_of(&self.path) else { return Ok(false) };
+        let group = self.links.group(at);
         if group.failed {
             self.problem(&self.path.absolute(), "it is lost with the file that it is a name of".to_owned());
             return Ok(true);
@@ -301,8 +294,14 @@ impl<'a, 'r> Restorer<'a, 'r> {
                 self.count(node);
                 Ok(true)
             }
-            // A file system without hard links gets a file of its own.
-            Err(_) => Ok(false),
+            Err(error) => {
+                // A file system without hard links gets files of their own; anything else is worth a word.
+                use io::ErrorKind::{CrossesDevices, PermissionDenied, Unsupported};
+                if !matches!(error.kind(), PermissionDenied | Unsupported | CrossesDevices) {
+                    self.problem(&self.path.absolute(), format!("it comes back as a file of its own: {error}"));
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -337,7 +336,8 @@ impl<'a, 'r> Restorer<'a, 'r> {
             Ok(file) => file,
             Err(error) => return self.lost(&error),
         };
-        let task = FileTask::new(file, size, attributes, self.path.clone(), self.below.clone());
+        let group = self.links.group_of(&self.path);
+        let task = FileTask::new(file, size, attributes, self.path.clone(), self.below.clone(), group);
         if let Content::Inline(bytes) = content {
             task.write(bytes, 0)?;
         }
@@ -389,31 +389,33 @@ impl<'a, 'r> Restorer<'a, 'r> {
         let outcome = self.window.flush()?;
         self.report.problems += outcome.problems;
         for lost in outcome.lost {
-            self.report.problems += 1;
-            self.report.files -= 1;
-            self.report.bytes -= lost.size;
-            let mut names = vec![lost.below];
-            if let Some(&at) = self.linked.get(&lost.path) {
-                let group = &mut self.groups[at];
-                group.failed = true;
-                let made = std::mem::take(&mut group.made);
-                self.report.files -= made.len().saturating_sub(1) as u64;
-                self.report.problems += made.len().saturating_sub(1) as u64;
-                names.extend(made.into_iter().skip(1));
+            let names = self.names_of(&lost);
+            self.report.problems += names.len() as u64;
+            self.report.files -= names.len() as u64;
+            self.report.bytes -= lost.size * names.len() as u64;
+            for name in &names {
+                // No wrong byte stays behind under a right name.
+                self.target.remove(name).map_err(|source| self.fatal("remove the incomplete file in", source))?;
             }
-            self.remove_all(&names, &lost.path, &lost.what)?;
+            self.cx.progress.problem(&Problem { item: lost.path.absolute(), what: lost.what });
+        }
+        for group in outcome.whole_groups {
+            self.links.group(group).made.truncate(1);
         }
         self.window.finish_folders(&mut self.report.problems);
         Ok(())
     }
 
-    /// No wrong byte stays behind under a right name.
-    fn remove_all(&mut self, names: &[Vec<Name>], path: &TreePath, what: &str) -> Result<()> {
-        for name in names {
-            self.target.remove(name).map_err(|source| self.fatal("remove the incomplete file in", source))?;
+    /// All names that stand for a file that is lost; none is made from now on.
+    fn names_of(&mut self, lost: &Lost) -> Vec<Vec<Name>> {
+        let Some(at) = lost.group else { return vec![lost.below.clone()] };
+        let group = self.links.group(at);
+        group.failed = true;
+        let mut names = std::mem::take(&mut group.made);
+        if !names.contains(&lost.below) {
+            names.push(lost.below.clone());
         }
-        self.cx.progress.problem(&Problem { item: path.absolute(), what: what.to_owned() });
-        Ok(())
+        names
     }
 
     fn attributes(&mut self, node: &Node) -> Result<Attributes> {
@@ -444,7 +446,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
             match piece {
                 Piece::Chunk { id, .. } => value.extend(self.reader.chunk(ChunkKind::Data, id)?),
                 Piece::Hole { .. } => {
-                    let id = crate::id::ChunkId([0; 32]);
+                    let id = ChunkId([0; 32]);
                     return Err(Error::MalformedChunk { id, reason: "an extended attribute has a hole".to_owned() });
                 }
             }

@@ -22,8 +22,11 @@ use crate::progress::Context;
 use crate::repo::fetch::{Reader, is_damage};
 use crate::target::{self, Attributes};
 
-/// Files and folders of one window. Each holds a handle; Linux allows a process 1024 by default.
-const ITEMS_MAX: usize = 256;
+/// Files and folders of one window; each holds a handle.
+const ITEMS_MAX: u64 = 256;
+
+/// A window takes at most this part of the files that the process may have open; the rest is for folders on the way down.
+const OPEN_FILES_PART: u64 = 4;
 
 /// Plain bytes of one window: a few dozen blocks for each core, none of which is held longer than it is written.
 const BYTES_MAX: u64 = 64 << 20;
@@ -35,14 +38,23 @@ pub(super) struct FileTask {
     attributes: Attributes,
     path: TreePath,
     below: Vec<Name>,
+    group: Option<usize>,
     is_planned: AtomicBool,
     failure: Mutex<Option<String>>,
 }
 
 impl FileTask {
-    pub(super) fn new(file: File, size: u64, attributes: Attributes, path: TreePath, below: Vec<Name>) -> Self {
+    /// `below` are the names of the path from the target downward, `group` the file's group of hard links.
+    pub(super) fn new(
+        file: File,
+        size: u64,
+        attributes: Attributes,
+        path: TreePath,
+        below: Vec<Name>,
+        group: Option<usize>,
+    ) -> Self {
         let (is_planned, failure) = (AtomicBool::new(false), Mutex::default());
-        Self { file, size, attributes, path, below, is_planned, failure }
+        Self { file, size, attributes, path, below, group, is_planned, failure }
     }
 
     /// Writes bytes that were proved. A full disk stops the restore; any other failure loses this file only.
@@ -99,6 +111,7 @@ enum Item {
 pub(super) struct Lost {
     pub path: TreePath,
     pub below: Vec<Name>,
+    pub group: Option<usize>,
     pub size: u64,
     pub what: String,
 }
@@ -108,6 +121,8 @@ pub(super) struct Lost {
 pub(super) struct Outcome {
     pub problems: u64,
     pub lost: Vec<Lost>,
+    /// Groups of hard links whose file is whole.
+    pub whole_groups: Vec<usize>,
 }
 
 /// What is planned and not yet written.
@@ -120,6 +135,7 @@ pub(super) struct Window<'a, 'r> {
     /// By the place of the block. Rows that describe a pack differently are told apart.
     blocks: HashMap<(Arc<PackRow>, u32), Vec<Write>>,
     bytes: u64,
+    items_max: usize,
 }
 
 impl<'a, 'r> Window<'a, 'r> {
@@ -132,6 +148,7 @@ impl<'a, 'r> Window<'a, 'r> {
             finished_folders: Vec::new(),
             blocks: HashMap::new(),
             bytes: 0,
+            items_max: items_max(),
         }
     }
 
@@ -160,7 +177,16 @@ impl<'a, 'r> Window<'a, 'r> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.items.len() >= ITEMS_MAX || self.bytes >= BYTES_MAX
+        self.items.len() >= self.items_max || self.bytes >= BYTES_MAX
+    }
+
+    /// Gives up: the files that are not whole, whose names nobody must take for theirs.
+    pub(super) fn abandon(&mut self) -> Vec<Lost> {
+        let unfinished = self.items.drain(..).filter_map(|item| match item {
+            Item::File(task) => Some(lost(&task, String::new())),
+            Item::Folder { .. } => None,
+        });
+        unfinished.collect()
     }
 
     /// Fetches each block once and writes its chunks, then finishes files. Folders wait for [`Self::finish_folders`], since
@@ -177,7 +203,12 @@ impl<'a, 'r> Window<'a, 'r> {
                 break; // The file that is being planned goes on in the next window.
             }
             match self.items.pop_front() {
-                Some(Item::File(task)) => self.finish_file(&task, &mut outcome)?,
+                Some(Item::File(task)) => {
+                    if let Err(error) = self.finish_file(&task, &mut outcome) {
+                        self.items.push_front(Item::File(task));
+                        return Err(error);
+                    }
+                }
                 Some(Item::Folder { handle, attributes, path }) => {
                     self.finished_folders.push((handle, attributes, path));
                 }
@@ -198,10 +229,9 @@ impl<'a, 'r> Window<'a, 'r> {
             },
         };
         match failure {
-            Some(what) => {
-                outcome.lost.push(Lost { path: task.path.clone(), below: task.below.clone(), size: task.size, what })
-            }
+            Some(what) => outcome.lost.push(lost(task, what)),
             None => {
+                outcome.whole_groups.extend(task.group);
                 outcome.problems += apply(&task.file, &task.attributes, &self.options, &task.path.absolute(), self.cx);
             }
         }
@@ -214,6 +244,15 @@ impl<'a, 'r> Window<'a, 'r> {
             *problems += apply(handle, &attributes, &self.options, &path, self.cx);
         }
     }
+}
+
+fn lost(task: &FileTask, what: String) -> Lost {
+    Lost { path: task.path.clone(), below: task.below.clone(), group: task.group, size: task.size, what }
+}
+
+fn items_max() -> usize {
+    let limit = crate::dirs::open_files_limit().map_or(ITEMS_MAX, |limit| limit / OPEN_FILES_PART);
+    usize::try_from(limit.clamp(1, ITEMS_MAX)).expect("at most a few hundred")
 }
 
 /// Reads a block and writes the chunks that are wanted of it.

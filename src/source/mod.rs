@@ -43,6 +43,14 @@ impl SourceDir {
         Ok(Self { chain: DirChain::open_root(path, OFlags::empty())? })
     }
 
+    /// Opens the folder at `path` to reach what lies in it by name, which asks for no right to list it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn pass_through(path: &Path) -> io::Result<Self> {
+        Ok(Self { chain: DirChain::open_root(path, OFlags::PATH)? })
+    }
+
     /// Steps down into a folder; see [`DirChain::descend`].
     ///
     /// # Errors
