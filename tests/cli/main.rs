@@ -1,0 +1,23 @@
+//! The built program as a user sees it: arguments in, output, exit code and files out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "what a test measured or left out is worth a word")]
+
+#[path = "../common"]
+mod common {
+    pub(crate) mod compare;
+    pub(crate) mod program;
+    pub(crate) mod zoo;
+}
+
+mod damage;
+mod deduplication;
+mod exit_codes;
+mod interrupt;
+mod keys;
+mod listings;
+mod places;
+mod round_trip;
+mod secrecy;
+mod snapshots;
+mod unattended;
+mod user;

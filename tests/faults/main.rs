@@ -1,0 +1,22 @@
+//! Cut, damaged, overtaken, interrupted, two at once: what was saved stays whole, whatever happens.
+//!
+//! These tests drive the library over a store in memory and the stores around a store that fail, count and interfere, with
+//! folders of their own for the state and the cache of each machine.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+mod lab;
+
+#[path = "../common/compare.rs"]
+mod compare;
+
+mod changing;
+mod cuts;
+mod damage;
+mod interrupted;
+mod keys;
+mod large;
+mod order;
+mod protocol;
+mod salts;
+mod together;
