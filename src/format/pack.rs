@@ -440,6 +440,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pack_that_its_one_block_makes_longer_than_others_is_padded_too() {
+        let full = 1 << 20;
+        for unpadded in [(1 << 20) + 1, 1_064_764] {
+            for length in [PackLength::Full(full), PackLength::Last { full }] {
+                assert_eq!(length.of(unpadded), padme(unpadded));
+            }
+        }
+        assert_eq!(PackLength::Full(full).of(1_000_001), 1 << 20);
+        assert_eq!(PackLength::Last { full }.of(1 << 20), 1 << 20);
+    }
+
+    #[test]
     fn another_repository_generation_or_kind_does_not_open_a_pack() {
         let (header, ..) = sample();
         assert!(matches!(header.keys(&generation(), &RepositoryId([0; 32])), Err(PackKeyError::WrongKey)));
