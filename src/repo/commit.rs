@@ -64,7 +64,11 @@ impl Repository {
             return Ok(Attempt::Overtaken(id)); // W6: declared dead, although it was not.
         }
         // It is saved; what fails from here on cannot change that any more.
-        for leftover in [self.drop_pending(id), self.remember(&graph, id)] {
+        let dropped = self.drop_pending(id);
+        if dropped.is_err() {
+            run.leave_behind(); // The next run tries again.
+        }
+        for leftover in [dropped, self.remember(&graph, id)] {
             if let Err(error) = leftover {
                 cx.progress.note(&format!("saved, but {}", with_causes(&error)));
             }

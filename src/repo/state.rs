@@ -130,7 +130,9 @@ impl State {
             // Between these two steps the file looks like a dead run's, and somebody who looks for these may lock and
             // remove it: then it is theirs, and this run takes another one.
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if file.metadata().map_err(io_error)?.nlink() > 0 => return Ok(Run { path, file }),
+                Ok(()) if file.metadata().map_err(io_error)?.nlink() > 0 => {
+                    return Ok(Run { path, file, is_left_behind: false });
+                }
                 Ok(()) | Err(Errno::WOULDBLOCK) => {}
                 Err(errno) => return Err(io_error(errno.into())),
             }
@@ -166,6 +168,7 @@ impl State {
 pub struct Run {
     path: PathBuf,
     file: File,
+    is_left_behind: bool,
 }
 
 impl Run {
@@ -178,8 +181,16 @@ impl Run {
         })
     }
 
-    /// Ends the run: nothing of it is left announced.
+    /// Something of the run is still announced: the next one shall settle it, as after a run that died.
+    pub fn leave_behind(&mut self) {
+        self.is_left_behind = true;
+    }
+
+    /// Ends the run.
     pub fn finish(self) {
+        if self.is_left_behind {
+            return;
+        }
         // A file that stays is taken for a dead run's and looked into again, which is harmless.
         let _ = fs::remove_file(&self.path);
     }

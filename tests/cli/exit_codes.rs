@@ -33,7 +33,7 @@ fn nothing_saved_at_all_is_a_failure_and_no_snapshot() {
         "$ caddis backup missing gone\n\
          ! caddis: [DIR]/gone: there is no such file or folder, or no longer\n\
          ! caddis: [DIR]/missing: there is no such file or folder, or no longer\n\
-         ! caddis: nothing was saved: none of the sources could be read\n\
+         ! caddis: nothing was saved: none of the sources was there, could be read, and is of a kind that is saved\n\
          exit 1\n"
     );
     assert!(machine.snapshot_ids().is_empty());

@@ -14,12 +14,12 @@ const MIB: u64 = 1 << 20;
 const PACK_BYTES: u64 = 4 * MIB;
 /// A full pack holds three blocks of at least 1 MiB of what no compressor makes smaller.
 const PLAIN_BYTES_PER_PACK: u64 = 3 * MIB;
-/// Packs that an interim segment names.
-const PACKS_PER_SEGMENT: u64 = 8;
+/// Packs that an interim segment names, at least.
+const PACKS_PER_SEGMENT: u64 = 4;
 /// Trees of a few files.
 const TREE_BYTES_MAX: u64 = MIB / 4;
 
-const FILES: u64 = 24;
+const FILES: u64 = 16;
 const FILE_BYTES: u64 = 5 * MIB;
 const SOURCE_BYTES: u64 = FILES * FILE_BYTES;
 

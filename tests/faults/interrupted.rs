@@ -90,7 +90,7 @@ fn an_interrupted_run_makes_known_what_it_has_uploaded_and_the_next_one_stores_t
         assert!(names(&store, ObjectKind::Pending).is_empty());
 
         let uploaded = packs(&store);
-        assert!(uploaded.len() > interrupted_at as usize);
+        assert!(u64::try_from(uploaded.len()).unwrap() > interrupted_at);
         assert!(uploaded.len() < FILES, "it ended before all was uploaded");
         assert_eq!(indexed(&machine, &store).1, uploaded, "all that was uploaded is known");
         let report = go_on(&lab, &machine, &store);
@@ -116,10 +116,10 @@ fn a_run_that_is_killed_does_not_store_again_what_an_interim_segment_names() {
     });
     lab.machine.backup(&dying, &lab.source, &World::at(2)).unwrap_err();
     let (counts, known) = indexed(&lab.machine, &store);
-    assert!(counts.packs >= 8 && counts.chunks > 0, "{counts:?}");
+    assert!(counts.packs >= 4 && counts.chunks > 0, "{counts:?}");
     assert!(known.len() < packs(&store).len(), "some packs are known to nobody");
     let report = go_on(&lab, &lab.machine, &store);
-    assert!(report.summary.new_bytes < whole.summary.new_bytes - (6 << 20), "{}", report.summary.new_bytes);
+    assert!(report.summary.new_bytes < whole.summary.new_bytes - (3 << 20), "{}", report.summary.new_bytes);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn add(repository: &mut Repository, world: &World) -> Result<()> {
 
 fn remove(repository: &mut Repository, world: &World) -> Result<()> {
     let slots = repository.slots(&world.cx())?;
-    let second = slots.iter().find(|slot| slot.current).unwrap();
+    let second = slots.iter().find(|slot| !slot.current).unwrap();
     repository.remove_key(&second.id.to_string(), &world.cx()).map(drop)
 }
 
@@ -119,7 +119,8 @@ fn the_last_slot_that_opens_is_not_removed_because_one_lies_there_that_opens_not
 
     // With another one that opens, it can go.
     repository.add_key(&new_key(SECOND), &world.cx()).unwrap();
-    repository.remove_key(&own, &world.cx()).unwrap();
+    assert!(matches!(repository.remove_key(&own, &world.cx()), Err(Error::SlotInUse { .. })));
+    machine.open_with(&store, &key_file(SECOND), &world).unwrap().remove_key(&own, &world.cx()).unwrap();
     machine.open_with(&store, &key_file(SECOND), &world).unwrap();
 }
 
@@ -131,5 +132,8 @@ fn the_last_slot_is_not_removed() {
     let own = lab.store.list(ObjectKind::Keys).unwrap()[0].id.to_string();
     assert!(matches!(repository.remove_key(&own, &world.cx()), Err(Error::LastSlot { .. })));
     repository.add_key(&new_key(SECOND), &world.cx()).unwrap();
-    repository.remove_key(&own, &world.cx()).unwrap();
+    // The one that opened the repository is the one that is known to open.
+    assert!(matches!(repository.remove_key(&own, &world.cx()), Err(Error::SlotInUse { .. })));
+    let with_second = lab.machine.open_with(&lab.store, &key_file(SECOND), &world).unwrap();
+    with_second.remove_key(&own, &world.cx()).unwrap();
 }

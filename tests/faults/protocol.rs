@@ -208,7 +208,7 @@ fn assert_void_run_starts_again(lab: &Lab, store: &Arc<impl Store + 'static>) {
 
 /// Somebody whom the charter names, with these rights.
 fn principal_with(repository: &mut Repository, rights: Rights) -> Signatory {
-    let signatory = Signatory::from_seed(&[rights.bits() as u8; 32]);
+    let signatory = Signatory::from_seed(&[u8::try_from(rights.bits()).unwrap(); 32]);
     let principal =
         Principal { key: signatory.public(), rights, host: "elsewhere".to_owned(), user: "somebody".to_owned() };
     let statement =

@@ -33,7 +33,7 @@ fn lived_in() -> (Lab, Repository) {
     }
     for (host, secs) in [("alpha", 1), ("beta", 2), ("alpha", 3)] {
         lab.machine(host).backup(&lab.store, &lab.source, &World::at(secs)).unwrap();
-        lab.write("changed", &random_bytes(host, 30_000 + secs as usize));
+        lab.write("changed", &random_bytes(host, 30_000 + usize::try_from(secs).unwrap()));
     }
     lab.machine.backup(&dying_at_put(&lab.store, ObjectKind::Snapshots), &lab.source, &World::at(4)).unwrap_err();
     lab.machine.backup(&lab.store, &lab.source, &World::at(5)).unwrap();
