@@ -50,10 +50,11 @@ pub struct Global {
     pub json: bool,
     /// Print errors only
     #[arg(short, long, global = true, env = "CADDIS_QUIET", hide_env_values = true, value_parser = BoolishValueParser::new(),
-        conflicts_with = "verbose")]
+        overrides_with = "verbose")]
     pub quiet: bool,
     /// Say what was done also when that is not for a terminal, and more of it
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "CADDIS_VERBOSE", hide_env_values = true)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "CADDIS_VERBOSE", hide_env_values = true,
+        overrides_with = "quiet")]
     pub verbose: u8,
     /// Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis
     #[arg(long, global = true, value_name = "DIR", env = "CADDIS_CACHE_DIR", hide_env_values = true,

@@ -2,7 +2,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 
 pub mod args;
@@ -51,7 +52,9 @@ impl Outcome {
 
 /// Runs the program and answers its exit code; the table stands in caddis(1).
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    prefer_flags(&mut cli.global, innermost(&matches));
     let cancel = Cancel::new();
     let outcome = watch_signals(&cancel).and_then(|()| dispatch(&cli, &cancel));
     match outcome {
@@ -60,6 +63,28 @@ pub fn run() -> ExitCode {
             print_error(&error, &cli.global);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// The matches of the command itself, where options of every command stand as well.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, below)| innermost(below))
+}
+
+/// What was written on the command line wins over what the environment says, also between options that go against each other.
+fn prefer_flags(global: &mut Global, matches: &ArgMatches) {
+    let is_flag = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let is_variable = |id: &str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+    if ["key_file", "password_file", "password_command"].into_iter().any(is_flag) {
+        global.key_file.take_if(|_| is_variable("key_file"));
+        global.password_file.take_if(|_| is_variable("password_file"));
+        global.password_command.take_if(|_| is_variable("password_command"));
+    }
+    if is_flag("verbose") && is_variable("quiet") {
+        global.quiet = false;
+    }
+    if is_flag("quiet") && is_variable("verbose") {
+        global.verbose = 0;
     }
 }
 
