@@ -426,3 +426,63 @@ fn compress(block: &Block) -> Vec<u8> {
 fn u32_len(len: usize) -> u32 {
     u32::try_from(len).expect("a pack is shorter than 4 GiB")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::id::RepositoryId;
+    use crate::keys::domain::DedupDomain;
+    use crate::keys::generation::GenerationSecret;
+    use crate::keys::keyring::Rights;
+    use crate::store::faulty::HookStore;
+    use crate::store::memory::MemoryStore;
+
+    const PACK_BYTES: u32 = 1 << 20;
+
+    fn keyring() -> Arc<Keyring> {
+        let generation = GenerationSecret { number: 1, secret: Zeroizing::new([1; 32]) }.keys();
+        let domain = DedupDomain::from_secret(Zeroizing::new([2; 32]));
+        Arc::new(Keyring::new(RepositoryId([3; 32]), Rights::ALL, domain, BTreeMap::from([(1, generation)]), None))
+    }
+
+    /// A block that fits into no pack with another one.
+    fn block(number: usize) -> Block {
+        let mut plain = vec![0; PACK_BYTES as usize - (1 << 16)];
+        blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut plain);
+        let chunk = BlockChunk { id: ShortId([0; 20]), kind: ChunkKind::Data, len: u32_len(plain.len()) };
+        Block { kind: PackKind::Data, plain, chunks: vec![chunk] }
+    }
+
+    #[test]
+    fn a_packer_that_is_given_up_gives_its_workers_back() {
+        // A run failed for another reason while its blocks waited for the store: they waited on, with all workers, and
+        // the next run of the same process never got one.
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let at_put = Arc::clone(&gate);
+        let store = HookStore::new(MemoryStore::new(), move |_| {
+            let (is_open, changed) = &*at_put;
+            drop(changed.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+            Ok(())
+        });
+        let packer =
+            Packer::start(&Objects::new(Arc::new(store)), &keyring(), PrincipalId([4; 32]), PACK_BYTES).unwrap();
+        let shared = Arc::clone(&packer.shared);
+        for number in 0..PACKS_MAX + shared.blocks_max {
+            packer.push(block(number)).unwrap();
+        }
+        let given_up = thread::spawn(move || drop(packer));
+        while shared.lock().out.is_some() {
+            thread::yield_now();
+        }
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        given_up.join().unwrap();
+        let patience = std::time::Duration::from_secs(60);
+        let waited = shared.changed.wait_timeout_while(shared.lock(), patience, |state| state.blocks > 0).unwrap();
+        assert!(!waited.1.timed_out(), "{} blocks wait for ever", waited.0.blocks);
+    }
+}
