@@ -1,6 +1,7 @@
 //! A small repository of each version of the format lies in `tests/data`, and is read for ever.
 //!
 //! Until the format is frozen, `tests/data/make-v0` makes it anew when the format changes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

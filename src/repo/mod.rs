@@ -20,7 +20,7 @@ use crate::keys::keyring::{Keyring, Principal, Rights};
 use crate::keys::signing::Signatory;
 use crate::progress::Context;
 use crate::seal::hpke::DataPrivateKey;
-use crate::store::{ObjectName, Store, StoreError};
+use crate::store::{ObjectKind, ObjectName, Store, StoreError};
 
 pub mod access;
 pub mod charter;
@@ -209,6 +209,7 @@ impl Repository {
         if objects.get_if_present(ObjectName::CONFIG, CONFIG_BYTES_MAX)?.is_some() {
             return Err(Error::RepositoryExists { location: objects.location() });
         }
+        let leftovers = leftovers(&objects)?;
         let owner = Signatory::from_seed(&Zeroizing::new(env::random_bytes()?));
         let config = new_config(&owner, options)?;
         let bytes = config::encode_object(&config, &owner);
@@ -233,6 +234,11 @@ impl Repository {
         };
         access::add_slot(&mut author, &config, &bundle, &keys, key, identity, time)?;
         objects.put_config(&bytes)?;
+        // Only now is it certain that nobody else made this repository at the same moment. What cannot be deleted is reported
+        // as junk whenever it is seen, and does no harm.
+        leftovers.into_iter().filter_map(|name| objects.delete(name).err()).for_each(|error| {
+            cx.progress.note(&format!("something of an interrupted init stays behind: {}", with_causes(&error)));
+        });
         Pins::new(&places.state).set(&objects.location(), id)?;
         Ok(id)
     }
@@ -272,6 +278,15 @@ impl Repository {
         self.keyring.name(principal);
         Ok(())
     }
+}
+
+/// What an `init` that was interrupted has put: it belongs to a repository that never came to be.
+fn leftovers(objects: &Objects) -> Result<Vec<ObjectName>> {
+    let mut names = Vec::new();
+    for kind in [ObjectKind::Charter, ObjectKind::Keys] {
+        names.extend(objects.list(kind)?.iter().map(|listed| ObjectName::new(kind, listed.id)));
+    }
+    Ok(names)
 }
 
 fn new_config(owner: &Signatory, options: &InitOptions) -> Result<Config> {
