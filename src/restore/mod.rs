@@ -336,7 +336,9 @@ impl<'a, 'r> Restorer<'a, 'r> {
             Ok(file) => file,
             Err(error) => return self.lost(&error),
         };
+        // Where a link could not be made, this is a file of its own, and what becomes of it is nothing to the others.
         let group = self.links.group_of(&self.path);
+        let group = group.filter(|&at| self.links.group(at).made.first() == Some(&self.below));
         let task = FileTask::new(file, size, attributes, self.path.clone(), self.below.clone(), group);
         if let Content::Inline(bytes) = content {
             task.write(bytes, 0)?;

@@ -97,3 +97,22 @@ fn a_damaged_cache_is_made_anew() {
     }
     machine.caddis("restore latest target").ok();
 }
+
+/// A full log disk made the program panic, and that night's backup was lost.
+#[test]
+fn a_log_that_cannot_be_written_keeps_nothing_from_being_saved() {
+    let machine = Machine::with_repository();
+    let source = machine.folder_with("source", &[("file", b"saved")]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(machine.caddis("backup").arg(&source).arg("missing").into_file(&full), Some(3));
+    assert_eq!(machine.snapshot_ids().len(), 1);
+}
+
+/// Files of /proc say that they are empty.
+#[test]
+fn a_file_that_says_that_it_is_empty_is_saved_with_what_it_holds() {
+    let machine = Machine::with_repository();
+    machine.caddis("backup /proc/version").ok();
+    let printed = machine.caddis("cat latest:/proc/version").ok();
+    assert_eq!(printed.stdout, fs::read("/proc/version").unwrap());
+}

@@ -216,6 +216,12 @@ impl Caddis {
         Running { child, shown: self.shown, replaced: self.replaced }.finish()
     }
 
+    /// Runs it with both its outputs going into `file`, and answers its exit code.
+    pub(crate) fn into_file(mut self, file: &fs::File) -> Option<i32> {
+        let clone = || file.try_clone().unwrap();
+        self.command.stdout(clone()).stderr(clone()).status().unwrap().code()
+    }
+
     pub(crate) fn spawn(mut self) -> Running {
         let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { child, shown: self.shown, replaced: self.replaced }

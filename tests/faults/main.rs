@@ -18,5 +18,7 @@ mod keys;
 mod large;
 mod order;
 mod protocol;
+mod restores;
 mod salts;
+mod strangers;
 mod together;
