@@ -1,10 +1,8 @@
 //! The walk: entries in the order of their names, folder by folder, on a stack of our own, so that no depth is too deep.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::vec;
@@ -419,7 +417,7 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
     }
 
     fn os_path(&self) -> PathBuf {
-        PathBuf::from(OsString::from_vec(self.path.absolute()))
+        self.path.to_path_buf()
     }
 }
 

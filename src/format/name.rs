@@ -1,9 +1,10 @@
 //! [`Name`]: one component of a path, in any bytes that a Unix file system allows. [`TreePath`]: names from the root of a
 //! snapshot downward.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 /// The longest name accepted, in bytes. Linux stops at 255; a few file systems allow 255 UTF-16 units, which is up to 765.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -114,6 +115,11 @@ impl TreePath {
     /// The path as people write it, from `/`.
     pub fn absolute(&self) -> Vec<u8> {
         [b"/", &self.0[..]].concat()
+    }
+
+    /// The path from `/` as the system's calls take it.
+    pub fn to_path_buf(&self) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.absolute()))
     }
 
     /// Goes down to `name`.

@@ -81,7 +81,7 @@ impl Repository {
         let body = snapshot::seal_body(body, &self.keyring).map_err(encode_error)?;
         let header = Header {
             writer: self.signatory.public().principal(),
-            // More heads than that are not made by runs at once; the oldest are not needed to notice what is withheld.
+            // So many are not made by runs at once; those that are cut off stay heads, and the next snapshot may name them.
             heads: graph.heads().into_iter().take(HEADS_MAX).collect(),
             original: None,
             time: announcement.time,

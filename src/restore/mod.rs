@@ -471,9 +471,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
     }
 
     fn fatal(&self, action: &'static str, source: io::Error) -> Error {
-        use std::os::unix::ffi::OsStringExt;
-        let path = PathBuf::from(std::ffi::OsString::from_vec(self.path.absolute()));
-        Error::Io { action, path, source }
+        Error::Io { action, path: self.path.to_path_buf(), source }
     }
 }
 

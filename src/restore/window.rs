@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,9 +85,7 @@ impl FileTask {
     }
 
     fn io_error(&self, source: io::Error) -> Error {
-        use std::os::unix::ffi::OsStringExt;
-        let path = PathBuf::from(std::ffi::OsString::from_vec(self.path.absolute()));
-        Error::Io { action: "write", path, source }
+        Error::Io { action: "write", path: self.path.to_path_buf(), source }
     }
 }
 
