@@ -65,6 +65,9 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-comman
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l init -d 'Make the repository when there is none'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -s f -l force -d 'Read every file, also those that look unchanged'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-inode -d 'Take a file for unchanged although its inode number is another one, as on some network file systems'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-ctime -d 'Take a file for unchanged although its metadata were changed since, if its size and modification time were not'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'

@@ -20,7 +20,7 @@ use crate::format::name::Name;
 /// into the customary 1,024 descriptors.
 pub const OPEN_MAX: usize = 64;
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(crate) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A stack of folders, each the parent of the next. The root's handle stays open for the life of the chain.
 #[derive(Debug)]
@@ -47,9 +47,9 @@ struct ClosedLevel {
 
 /// Recognises a folder that was closed when it is opened again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FolderId {
-    dev: u64,
-    ino: u64,
+pub(crate) struct FolderId {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
 }
 
 impl DirChain {
@@ -154,7 +154,7 @@ impl DirChain {
 }
 
 impl FolderId {
-    fn of(handle: &OwnedFd) -> io::Result<Self> {
+    pub(crate) fn of(handle: &OwnedFd) -> io::Result<Self> {
         let stat = rustix::fs::fstat(handle)?;
         Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
     }
@@ -174,7 +174,7 @@ pub fn open_files_limit() -> Option<u64> {
     rustix::process::getrlimit(Resource::Nofile).current
 }
 
-fn open_below(folder: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+pub(crate) fn open_below(folder: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
     open_quietly(folder, name.as_os_str(), FOLDER | OFlags::NOFOLLOW)
 }
 

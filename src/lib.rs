@@ -18,6 +18,7 @@
 //! | [`backup`], [`restore`], [`check`], [`listing`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`source`], [`target`], [`dirs`] | the live file system, read and written by folder handle |
+//! | [`catalog`] | what this machine remembers of what it saved |
 //! | [`repo`] | an open repository: keys, view, session, commit, fetch |
 //! | [`index`] | the local sorted index |
 //! | [`format`](mod@format) | the bytes of every object; caddis-format(5) is the normative description |
@@ -35,6 +36,7 @@
 //! - Only [`env`](mod@env) reads the clock and draws random bytes; nothing below [`cli`] prints or reads the environment.
 
 pub mod backup;
+pub mod catalog;
 pub mod check;
 pub mod chunker;
 pub mod cli;

@@ -19,34 +19,60 @@ pub(super) struct HardLinks {
 
 struct Linked {
     stat: Stat,
-    kind: NodeKind,
+    /// What it was stored as; nothing if it was known from an earlier run.
+    kind: Option<NodeKind>,
     names: Vec<TreePath>,
 }
 
+impl Linked {
+    fn is_still(&self, stat: &Stat) -> bool {
+        let version = |of: &Stat| (of.size, of.mtime, of.ctime, of.kind);
+        version(&self.stat) == version(stat)
+    }
+
+    fn add(&mut self, path: &TreePath) {
+        // Beyond that a name cannot be kept in the table; the file comes back all the same, on its own.
+        if path.as_bytes().len() <= LINK_PATH_BYTES_MAX {
+            self.names.push(path.clone());
+        }
+    }
+}
+
 impl HardLinks {
-    /// What an earlier name of the same file was stored as, if nothing has changed since.
+    /// What an earlier name of the same file was stored as, if nothing has changed since; `path` is a name of it then.
     pub(super) fn known(&mut self, stat: &Stat, path: &TreePath) -> Option<NodeKind> {
         if stat.nlink < 2 {
             return None;
         }
-        let linked = self.inodes.get_mut(&(stat.dev, stat.ino))?;
-        let same = |of: &Stat| (of.size, of.mtime, of.ctime, of.kind);
-        if same(&linked.stat) != same(stat) {
-            return None;
+        let linked = self.inodes.get_mut(&(stat.dev, stat.ino)).filter(|linked| linked.is_still(stat))?;
+        let kind = linked.kind.clone()?;
+        linked.add(path);
+        Some(kind)
+    }
+
+    /// Notes a name of a file that an earlier run has stored.
+    pub(super) fn note(&mut self, stat: &Stat, path: &TreePath) {
+        if stat.nlink < 2 {
+            return;
         }
-        // Beyond that a name cannot be kept in the table; the file comes back all the same, on its own.
-        if path.as_bytes().len() <= LINK_PATH_BYTES_MAX {
-            linked.names.push(path.clone());
+        match self.inodes.get_mut(&(stat.dev, stat.ino)).filter(|linked| linked.is_still(stat)) {
+            Some(linked) => linked.add(path),
+            None => self.insert(stat, path, None),
         }
-        Some(linked.kind.clone())
     }
 
     /// Notes what a file with several names was stored as.
     pub(super) fn learn(&mut self, stat: &Stat, path: &TreePath, kind: &NodeKind) {
-        if stat.nlink < 2 || path.as_bytes().len() > LINK_PATH_BYTES_MAX {
+        if stat.nlink >= 2 {
+            self.insert(stat, path, Some(kind.clone()));
+        }
+    }
+
+    fn insert(&mut self, stat: &Stat, path: &TreePath, kind: Option<NodeKind>) {
+        if path.as_bytes().len() > LINK_PATH_BYTES_MAX {
             return;
         }
-        let linked = Linked { stat: *stat, kind: kind.clone(), names: vec![path.clone()] };
+        let linked = Linked { stat: *stat, kind, names: vec![path.clone()] };
         match self.inodes.entry((stat.dev, stat.ino)) {
             // It changed since its first name was read: the names seen before stay with what was read then.
             Entry::Occupied(mut known) => {

@@ -1,24 +1,34 @@
 //! Backup: source tree -> chunks -> blocks -> packs -> index -> snapshot.
 
-use crate::error::{Error, Result};
+use std::collections::HashSet;
+
+use crate::catalog::{Catalog, Changes, Outcome};
+use crate::error::{Error, Result, with_causes};
 use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
 use crate::format::snapshot::{Body, Summary, TEXT_BYTES_MAX};
-use crate::id::{ChunkId, SnapshotId};
+use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::commit::{Announcement, Attempt};
+use crate::repo::fetch::Reader;
 use crate::repo::session::{Relied, Session, Stored};
 
 mod content;
+mod frame;
+mod items;
 mod links;
+mod memory;
 mod sink;
 pub mod sources;
 mod walk;
 
+pub use items::Counts;
+pub use memory::Detection;
+use memory::{Memory, Parent};
 pub use sources::Sources;
-use walk::{Walk, Walked};
+use walk::{Found, Walked};
 
 /// A prune that condemns something while a backup runs makes it look again; so many in a row are no accident.
 const ATTEMPTS_MAX: u32 = 100;
@@ -36,6 +46,8 @@ pub struct Options {
     pub time: Option<jiff::Timestamp>,
     /// Folders that are never part of a backup: the repository, when it is local, and this program's own.
     pub own_folders: Vec<std::path::PathBuf>,
+    /// What makes a file one that has changed.
+    pub detection: Detection,
 }
 
 impl Options {
@@ -62,6 +74,8 @@ pub struct Report {
     pub time: Timestamp,
     /// Counts.
     pub summary: Summary,
+    /// Files that are new, have changed, or have not.
+    pub counts: Counts,
     /// New chunks.
     pub new_chunks: u64,
     /// Sockets, which are never saved.
@@ -92,13 +106,15 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
     let mut run = repository.state.begin_run()?;
     let mut overtaken = Vec::new();
     for _ in 0..ATTEMPTS_MAX {
-        let view = repository.look(cx)?; // W1: gc, then the index
+        let view = repository.look(cx)?; // W1: gc, then the index; only then what is known of the sources
         let session = Session::start(repository, view, cx)?;
-        let (walked, stored, relied) = store_sources(session, sources, options, cx)?; // W2
+        let (walked, stored, relied, rows) = store_sources(session, sources, options, cx)?; // W2
         let millis = u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX);
         let summary = summarise(&walked, &stored, millis);
         let body = body_of(repository, sources, options, &walked, summary);
-        match repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)? {
+        let attempt = repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)?;
+        rows.save(&attempt, sources, relied.packs, cx);
+        match attempt {
             Attempt::Saved(snapshot) => {
                 run.finish();
                 return Ok(report(snapshot, time, summary, &walked, &stored));
@@ -115,8 +131,9 @@ fn store_sources<'r>(
     sources: &Sources,
     options: &Options,
     cx: &Context<'_>,
-) -> Result<(Walked, Stored, Relied)> {
-    let walked = Walk::new(&mut session, options, cx).and_then(|walk| walk.store(sources));
+) -> Result<(Walked, Stored, Relied, RowsToSave)> {
+    let mut rows = RowsToSave::open(session.repository(), cx);
+    let walked = walk_sources(&mut session, sources, options, &mut rows, cx);
     let finished = match walked {
         // Chunks are durable before the index names them, and indexed before a snapshot needs them.
         Ok(walked) => session.flush(cx).map(|()| walked),
@@ -126,11 +143,84 @@ fn store_sources<'r>(
     match finished {
         Ok(walked) => {
             let stored = session.stored();
-            Ok((walked, stored, session.finish(cx)?))
+            Ok((walked, stored, session.finish(cx)?, rows))
         }
         Err(error) => {
             session.rescue(cx);
             Err(error)
+        }
+    }
+}
+
+fn walk_sources(
+    session: &mut Session<'_>,
+    sources: &Sources,
+    options: &Options,
+    rows: &mut RowsToSave,
+    cx: &Context<'_>,
+) -> Result<Walked> {
+    let repository = session.repository();
+    let usable = session.usable_packs()?;
+    let parent = if rows.know(sources) { None } else { find_parent(repository, sources, options, cx)? };
+    let changes = rows.catalog.as_ref().map(|_| Changes::new(&repository.cache_folder));
+    let memory = Memory::new(rows.catalog.as_ref(), changes, &usable, parent.as_ref(), options.detection);
+    walk::store(session, sources, options, memory, &mut rows.found, cx)
+}
+
+/// The newest snapshot that this user on this machine made of the same sources: without a catalog, what has not changed since
+/// is known from there. Who may not read the repository reads the sources instead.
+fn find_parent<'r>(
+    repository: &'r Repository,
+    sources: &Sources,
+    options: &Options,
+    cx: &Context<'r>,
+) -> Result<Option<Parent<'r>>> {
+    if options.detection.force || repository.require(Rights::READ).is_err() {
+        return Ok(None);
+    }
+    let own = repository.signatory.public().principal();
+    let mut snapshots = repository.snapshots(cx)?;
+    snapshots.retain(|snapshot| snapshot.header.writer == own && snapshot.body.paths == sources.paths());
+    let Some(snapshot) = snapshots.pop() else { return Ok(None) };
+    Ok(Some(Parent { reader: Reader::open(repository, cx)?, snapshot }))
+}
+
+/// What a run has found for the catalog. That it cannot be saved costs the next run time and nothing else.
+#[derive(Default)]
+struct RowsToSave {
+    catalog: Option<Catalog>,
+    found: Found,
+}
+
+impl RowsToSave {
+    fn open(repository: &Repository, cx: &Context<'_>) -> Self {
+        match repository.catalog() {
+            Ok(catalog) => Self { catalog: Some(catalog), found: Found::default() },
+            Err(error) => {
+                cx.progress
+                    .note(&format!("there is no catalog, files are compared otherwise: {}", with_causes(&error)));
+                Self::default()
+            }
+        }
+    }
+
+    /// Whether something is known of every source.
+    fn know(&self, sources: &Sources) -> bool {
+        let Some(catalog) = &self.catalog else { return false };
+        sources.keys().all(|key| key.is_some_and(|key| catalog.knows(&key)))
+    }
+
+    fn save(self, attempt: &Attempt, sources: &Sources, packs: HashSet<PackId>, cx: &Context<'_>) {
+        let (Some(catalog), Some(changes)) = (self.catalog, self.found.changes) else { return };
+        let outcome = match attempt {
+            Attempt::Saved(_) => {
+                let (sources, packs) = (sources.keys().flatten().collect(), packs.into_iter().collect());
+                Outcome::Committed { sources, packs }
+            }
+            Attempt::Overtaken(_) => Outcome::Unfinished,
+        };
+        if let Err(error) = catalog.save(changes, &outcome, &self.found.owners) {
+            cx.progress.note(&format!("saved, but the next backup will read more files: {}", with_causes(&error)));
         }
     }
 }
@@ -164,6 +254,7 @@ fn report(snapshot: SnapshotId, time: Timestamp, summary: Summary, walked: &Walk
         tree: walked.root,
         time,
         summary,
+        counts: walked.counts,
         new_chunks: stored.new_chunks,
         sockets: walked.sockets,
         own_folders: walked.own_folders,

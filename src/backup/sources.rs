@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::catalog::RowKey;
 use crate::error::{Error, Result};
 use crate::format::name::{Name, TreePath};
 
@@ -40,6 +41,12 @@ impl Sources {
     /// The sources, absolute, in any bytes.
     pub fn paths(&self) -> &[Vec<u8>] {
         &self.paths
+    }
+
+    /// The sources as the catalog knows them; nothing for one whose path is too long.
+    pub fn keys(&self) -> impl Iterator<Item = Option<RowKey>> {
+        let path = |path: &Vec<u8>| TreePath::from_typed(path).ok();
+        self.paths.iter().map(move |typed| path(typed).and_then(|path| RowKey::of(&path)))
     }
 
     /// The tree that leads to them.

@@ -1,33 +1,31 @@
 //! The walk: entries in the order of their names, folder by folder, on a stack of our own, so that no depth is too deep.
 
 use std::collections::HashSet;
-use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::vec;
+use std::sync::Arc;
 
 use super::Options;
-use super::content::{ContentReader, ReadError, is_same_version};
-use super::links::HardLinks;
+use super::content::ContentReader;
+use super::frame::{Frame, Saved};
+use super::items::{Counts, Items, is_settled};
+use super::memory::{Memory, Remembered};
 use super::sink::Sink;
 use super::sources::{Plan, Sources};
+use crate::catalog::row::Fingerprint;
+use crate::catalog::{Changes, OwnerName};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
-use crate::format::link::{BIRTH_PATH_BYTES_MAX, BIRTHS_MAX, Births};
-use crate::format::metadata::{Owner, Xattr};
-use crate::format::name::{Name, TreePath};
-use crate::format::record::Extras;
+use crate::format::metadata::Timestamp;
+use crate::format::name::Name;
+use crate::format::record::{Extras, decode, encode};
 use crate::format::snapshot::{Summary, TableRef};
-use crate::format::tree::{INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, OWNER_NAME_MAX, XATTRS_MAX, XattrValue};
+use crate::format::tree::{Node, NodeKind};
 use crate::id::ChunkId;
-use crate::progress::{Context, Problem};
-use crate::repo::session::{Origin, Session};
-use crate::source::{EntryKind, OwnerNames, SourceDir, Stat};
+use crate::progress::Context;
+use crate::repo::session::Session;
+use crate::source::{Entry, EntryKind, Folder, Listing, Scan, Stat, scan};
 use crate::tree::build::{BirthsBuilder, FolderBuilder, build_links};
-
-/// A file that changes while it is read is read so often in all, then stored as it is and marked.
-const READS_MAX: u32 = 3;
 
 /// What a walk has stored.
 pub(super) struct Walked {
@@ -35,104 +33,109 @@ pub(super) struct Walked {
     pub links: Option<TableRef>,
     pub births: Option<TableRef>,
     pub summary: Summary,
+    pub counts: Counts,
     pub sockets: u64,
     pub own_folders: u64,
     pub problems: u64,
 }
 
-/// A walk through the sources.
-pub(super) struct Walk<'s, 'r, 'c> {
-    sink: Sink<'s, 'r, 'c>,
-    contents: ContentReader,
-    owners: OwnerNames,
-    links: HardLinks,
-    births: BirthsBuilder,
-    own: HashSet<(u64, u64)>,
-    path: TreePath,
-    summary: Summary,
-    sockets: u64,
-    own_folders: u64,
-    problems: u64,
+/// What a walk has found for the catalog, whether it came to its end or not.
+#[derive(Default)]
+pub(super) struct Found {
+    pub changes: Option<Changes>,
+    pub owners: Vec<OwnerName>,
 }
 
-/// A folder on the way down.
-struct Frame {
-    name: Name,
-    stat: Stat,
-    names: vec::IntoIter<Name>,
-    nodes: FolderBuilder,
-    births: FolderBirths,
+/// A walk through the sources.
+struct Walk<'s, 'r, 'c> {
+    items: Items<'s, 'r, 'c>,
+    scan: &'s Scan<'s>,
+    births: BirthsBuilder,
+    own: &'s HashSet<(u64, u64)>,
+    own_folders: u64,
 }
 
 /// What became of an entry.
-enum Visited {
+enum Visited<'s> {
     /// Its node is complete.
-    Node(Box<Node>, Option<i64>),
+    Saved(Box<Saved>),
     /// It is a folder, which lies on the stack now.
-    Entered(Box<Frame>),
+    Entered(Box<Frame<'s>>),
     /// It is not part of the backup, or could not be read; a problem has been reported then.
     Nothing,
 }
 
-impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
-    pub(super) fn new(session: &'s mut Session<'r>, options: &Options, cx: &'s Context<'c>) -> Result<Self> {
-        let repository = session.repository();
-        let chunker = Chunker::new(&repository.keyring.domain.chunker_key(), repository.config.chunks.clone());
-        let own = options.own_folders.iter().filter_map(|path| std::fs::metadata(path).ok());
-        Ok(Self {
-            own: own.map(|folder| (folder.dev(), folder.ino())).collect(),
-            sink: Sink { session, cx },
-            contents: ContentReader::new(chunker),
-            owners: OwnerNames::default(),
-            links: HardLinks::default(),
-            births: BirthsBuilder::default(),
-            path: TreePath::root(),
-            summary: Summary::default(),
-            sockets: 0,
-            own_folders: 0,
-            problems: 0,
-        })
+/// Stores all sources under one root. What was found for the catalog goes to `found` in any case.
+pub(super) fn store(
+    session: &mut Session<'_>,
+    sources: &Sources,
+    options: &Options,
+    memory: Memory<'_>,
+    found: &mut Found,
+    cx: &Context<'_>,
+) -> Result<Walked> {
+    let repository = session.repository();
+    let chunker = Chunker::new(&repository.keyring.domain.chunker_key(), repository.config.chunks.clone());
+    let own = options.own_folders.iter().filter_map(|path| std::fs::metadata(path).ok());
+    let own: HashSet<(u64, u64)> = own.map(|folder| (folder.dev(), folder.ino())).collect();
+    let enters = |stat: &Stat| !own.contains(&(stat.dev, stat.ino));
+    let walked = scan(cx.clock, &enters, |scan| {
+        let items = Items::new(Sink { session, cx }, ContentReader::new(chunker), memory);
+        let mut walk = Walk { items, scan, births: BirthsBuilder::default(), own: &own, own_folders: 0 };
+        let root = walk.store_plan(sources.plan(), None);
+        found.owners = walk.owners();
+        found.changes = walk.items.memory.changes.take();
+        walk.finish(root?)
+    });
+    walked.map_err(|source| Error::Io { action: "start threads of", path: "this process".into(), source })?
+}
+
+impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
+    fn finish(mut self, root: Option<Node>) -> Result<Walked> {
+        self.items.sink.session.rely_on(std::mem::take(&mut self.items.memory.relied));
+        let Some(Node { kind: NodeKind::Folder { tree: root }, .. }) = root else { return Err(Error::NothingSaved) };
+        let births = self.births.finish(&mut self.items.sink)?;
+        let links = build_links(&std::mem::take(&mut self.items.links).records(), &mut self.items.sink)?;
+        let Items { summary, counts, sockets, problems, .. } = self.items;
+        Ok(Walked { root, links, births, summary, counts, sockets, own_folders: self.own_folders, problems })
     }
 
-    /// Stores all sources under one root.
-    pub(super) fn store(mut self, sources: &Sources) -> Result<Walked> {
-        let root = match self.store_plan(sources.plan(), None)? {
-            Some(Node { kind: NodeKind::Folder { tree }, .. }) => tree,
-            _ => return Err(Error::NothingSaved),
-        };
-        let births = self.births.finish(&mut self.sink)?;
-        let links = build_links(&self.links.records(), &mut self.sink)?;
-        let Self { summary, sockets, own_folders, problems, .. } = self;
-        Ok(Walked { root, links, births, summary, sockets, own_folders, problems })
+    fn owners(&self) -> Vec<OwnerName> {
+        let owners = &self.items.owners;
+        let name = |is_group| move |(id, name): (u32, &Option<Vec<u8>>)| OwnerName { is_group, id, name: name.clone() };
+        owners.known_users().map(name(false)).chain(owners.known_groups().map(name(true))).collect()
     }
 
     /// Stores what a plan leads to. A folder above the sources has the nodes that lead to them and, of its own, mode and
     /// owner only: it changes for reasons that have nothing to do with the sources.
     fn store_plan(&mut self, plan: &Plan, name: Option<&Name>) -> Result<Option<Node>> {
         if plan.is_source {
-            return self.store_source(name);
+            self.items.memory.begin(&self.items.path);
+            let node = self.store_source(name)?;
+            self.items.memory.end();
+            return Ok(node);
         }
         let mut nodes = FolderBuilder::default();
         let mut is_empty = true;
         for (name, child) in &plan.children {
-            self.path.push(name);
+            self.items.path.push(name);
             let node = self.store_plan(child, Some(name));
-            self.path.pop();
+            self.items.path.pop();
             if let Some(node) = node? {
-                nodes.push(&node, &mut self.sink)?;
+                nodes.push(&node, &mut self.items.sink)?;
                 is_empty = false;
             }
         }
         if is_empty {
             return Ok(None);
         }
-        let tree = nodes.finish(&mut self.sink)?;
+        let tree = nodes.finish(&mut self.items.sink)?;
         let path = self.os_path();
         let (mode, owner) = match std::fs::metadata(&path) {
-            Ok(found) => (found.mode() & 0o7777, self.owner(found.uid(), found.gid())),
+            Ok(found) => (found.mode() & 0o7777, self.items.owner(found.uid(), found.gid())),
             Err(error) => {
-                self.problem(format!("cannot read its metadata: {error}"));
-                (0o755, self.owner(0, 0))
+                self.items.problem(format!("cannot read its metadata: {error}"));
+                (0o755, self.items.owner(0, 0))
             }
         };
         let kind = NodeKind::Folder { tree };
@@ -143,339 +146,221 @@ impl<'s, 'r, 'c> Walk<'s, 'r, 'c> {
     /// Stores a source: the entry `name` of the folder above, or the root of the file system.
     fn store_source(&mut self, name: Option<&Name>) -> Result<Option<Node>> {
         let Some(name) = name else {
-            return match SourceDir::open(&self.os_path()) {
-                Ok(mut dir) => self.store_root(&mut dir),
-                Err(error) => self.give_up(&error),
+            return match Folder::open(&self.os_path()).and_then(|folder| self.scan.begin(&folder)) {
+                Ok(listing) => self.store_folder(&root_name(), listing),
+                Err(error) => self.items.give_up(&error),
             };
         };
         let path = self.os_path();
         let above = path.parent().map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
         if above.ancestors().any(|folder| self.is_own(folder)) {
             self.own_folders += 1;
-            self.problem("it lies in the repository or in a folder of caddis, which are never saved".to_owned());
+            self.items.problem("it lies in the repository or in a folder of caddis, which are never saved".to_owned());
             return Ok(None);
         }
-        let mut dir = match SourceDir::pass_through(&above) {
-            Ok(dir) => dir,
-            Err(error) => return self.give_up(&error),
+        let seen = self.items.sink.cx.clock.now().into();
+        let looked = Folder::pass_through(&above).and_then(|above| Ok((above.stat_of(name)?, above)));
+        let (stat, above) = match looked {
+            Ok(looked) => looked,
+            Err(error) => return self.items.give_up(&error),
         };
-        let problems = self.problems;
-        match self.visit(&mut dir, name)? {
-            Visited::Node(node, _) => {
-                if matches!(node.kind, NodeKind::Symlink { .. }) && path.is_dir() {
-                    let path = path.display();
-                    let note =
-                        format!("{path} is a symlink and saved as such; write {path}/ for the folder it leads to");
-                    self.sink.cx.progress.note(&note);
-                }
-                Ok(Some(*node))
+        let never = "it is a socket or a folder of caddis, which are never saved";
+        if stat.kind != EntryKind::Folder {
+            let problems = self.items.problems;
+            let node = self.store_item(&above, name, stat, seen)?;
+            if node.is_none() && self.items.problems == problems {
+                self.items.problem(never.to_owned());
             }
-            Visited::Entered(frame) => self.store_folders(&mut dir, *frame),
-            Visited::Nothing => {
-                if self.problems == problems {
-                    self.problem("it is a socket or a folder of caddis, which are never saved".to_owned());
-                }
-                Ok(None)
-            }
+            return Ok(node);
         }
+        if self.own.contains(&(stat.dev, stat.ino)) {
+            self.own_folders += 1;
+            self.items.problem(never.to_owned());
+            return Ok(None);
+        }
+        match self.scan.enter(&above, name) {
+            Ok(listing) => self.store_folder(name, listing),
+            Err(error) => self.items.give_up(&error),
+        }
+    }
+
+    /// Stores a source that is no folder.
+    fn store_item(&mut self, above: &Arc<Folder>, name: &Name, stat: Stat, seen: Timestamp) -> Result<Option<Node>> {
+        let file_system = self.items.file_system(above, &stat);
+        let mut memory = self.items.memory.folder(&self.items.path, &stat, file_system, None, name);
+        let known = memory.entry(name);
+        let saved = match self.items.kept(above, name, &stat, known.as_ref(), &memory)? {
+            Some(saved) => Some(saved),
+            None => self.items.read(above, name, stat, seen, known.is_some(), &mut memory)?,
+        };
+        let Some(saved) = saved else { return Ok(None) };
+        if !saved.is_kept || !memory.is_same_so_far(1) {
+            let changes = &mut self.items.memory.changes;
+            memory.begin_row()?;
+            memory.record(name, &saved.print, saved.is_trusted, &saved.node, changes.as_mut());
+            memory.finish_row(&ChunkId([0; 32]), changes.as_mut());
+        }
+        let node = decode::<Node>(&saved.node).map_err(|error| self.bad_node(&error.to_string()))?;
+        if matches!(node.kind, NodeKind::Symlink { .. }) && self.os_path().is_dir() {
+            let path = self.os_path();
+            let path = path.display();
+            let note = format!("{path} is a symlink and saved as such; write {path}/ for the folder it leads to");
+            self.items.sink.cx.progress.note(&note);
+        }
+        Ok(Some(node))
+    }
+
+    /// Stores a source that is a folder.
+    fn store_folder(&mut self, name: &Name, listing: Listing) -> Result<Option<Node>> {
+        let file_system = self.items.file_system(&listing.folder, &listing.stat);
+        let memory = self.items.memory.folder(&self.items.path, &listing.stat, file_system, None, name);
+        let saved = self.store_folders(Frame::new(name.clone(), listing, memory, None))?;
+        decode::<Node>(&saved.node).map(Some).map_err(|error| self.bad_node(&error.to_string()))
+    }
+
+    fn bad_node(&self, why: &str) -> Error {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, why.to_owned());
+        Error::Io { action: "encode the node of", path: self.os_path(), source }
     }
 
     fn is_own(&self, folder: &Path) -> bool {
         std::fs::metadata(folder).is_ok_and(|folder| self.own.contains(&(folder.dev(), folder.ino())))
     }
 
-    fn store_root(&mut self, dir: &mut SourceDir) -> Result<Option<Node>> {
-        let opened = dir.stat_self().and_then(|stat| Ok((stat, dir.names()?)));
-        match opened {
-            Ok((stat, names)) => {
-                let frame = Frame::new(root_name(), stat, names);
-                self.store_folders(dir, frame)
-            }
-            Err(error) => self.give_up(&error),
-        }
-    }
-
-    /// Stores a folder with all below it. `dir` stands in it, and where it was found afterwards.
-    fn store_folders(&mut self, dir: &mut SourceDir, top: Frame) -> Result<Option<Node>> {
-        let depth = self.path.clone();
+    /// Stores a folder with all below it.
+    fn store_folders(&mut self, top: Frame<'s>) -> Result<Saved> {
+        let depth = self.items.path.clone();
         let mut stack = vec![top];
-        while let Some(frame) = stack.last_mut() {
-            self.sink.cx.cancel.check()?;
-            let Some(name) = frame.names.next() else {
-                let Some(frame) = stack.pop() else { break };
-                let finished = self.finish_folder(dir, frame, !stack.is_empty() || dir.depth() > 0)?;
-                let Some(above) = stack.last_mut() else {
-                    self.path = depth;
-                    return Ok(finished.map(|(node, _)| node));
-                };
-                self.path.pop();
-                if let Some((node, birth)) = finished {
-                    above.push(&node, birth, &mut self.sink, &self.path, &mut self.births)?;
+        loop {
+            self.items.sink.cx.cancel.check()?;
+            let frame = stack.last_mut().expect("the loop ends with the first frame");
+            let Some(entry) = frame.entries.next() else {
+                if let Some(rest) = frame.rest.take() {
+                    match self.scan.take(rest) {
+                        Ok(listing) => {
+                            (frame.entries, frame.rest) = (listing.entries.into_iter(), listing.rest);
+                            frame.seen = listing.seen;
+                        }
+                        Err(error) => self.items.problem(format!("cannot read all that lies in it: {error}")),
+                    }
+                    continue;
                 }
+                let saved = self.finish_folder(frame)?;
+                frame.folder.leave();
+                stack.pop();
+                let Some(above) = stack.last_mut() else {
+                    self.items.path = depth;
+                    return Ok(saved);
+                };
+                self.items.path.pop();
+                self.push(above, &saved)?;
                 continue;
             };
-            self.path.push(&name);
-            match self.visit(dir, &name)? {
+            self.items.path.push(&entry.name);
+            match self.visit(frame, entry)? {
                 Visited::Entered(frame) => stack.push(*frame),
-                Visited::Node(node, birth) => {
-                    self.path.pop();
-                    frame.push(&node, birth, &mut self.sink, &self.path, &mut self.births)?;
+                Visited::Saved(saved) => {
+                    self.items.path.pop();
+                    self.push(frame, &saved)?;
                 }
-                Visited::Nothing => self.path.pop(),
+                Visited::Nothing => self.items.path.pop(),
             }
         }
-        Ok(None)
     }
 
-    fn finish_folder(
-        &mut self,
-        dir: &mut SourceDir,
-        frame: Frame,
-        ascends: bool,
-    ) -> Result<Option<(Node, Option<i64>)>> {
-        let Frame { name, stat, nodes, births, .. } = frame;
-        let xattrs = self.xattrs(dir.xattrs_self(), &stat)?;
-        births.finish(&self.path, &mut self.births, &mut self.sink)?;
-        let tree = nodes.finish(&mut self.sink)?;
-        if ascends {
-            dir.ascend().map_err(|source| Error::Io { action: "walk out of", path: self.os_path(), source })?;
+    fn push(&mut self, frame: &mut Frame<'s>, saved: &Saved) -> Result<()> {
+        let Items { path, memory, sink, .. } = &mut self.items;
+        frame.push(saved, path, &mut self.births, &mut memory.changes, sink)
+    }
+
+    /// The node of a folder of which all entries are there.
+    fn finish_folder(&mut self, frame: &mut Frame<'s>) -> Result<Saved> {
+        let Items { path, memory, sink, .. } = &mut self.items;
+        let tree = frame.finish(path, &mut self.births, &mut memory.changes, sink)?;
+        self.items.summary.folders += 1;
+        self.items.sink.cx.progress.done(1, 0);
+        let (stat, name) = (frame.stat, frame.name.clone());
+        let print = Fingerprint::of(&stat);
+        if let Some(own) = frame.own.take()
+            && self.items.memory.keeps_nodes()
+            && self.items.memory.is_unchanged(&stat, &own)
+            && let Ok(mut node) = decode::<Node>(&own.node)
+            && (frame.own_is_vouched || self.items.is_whole(&node)?)
+        {
+            let is_kept = node.kind == NodeKind::Folder { tree } && own.print == print;
+            node.kind = NodeKind::Folder { tree };
+            return Ok(Saved { name, print, is_trusted: true, node: encode(&node), is_kept });
         }
-        self.summary.folders += 1;
-        self.sink.cx.progress.done(1, 0);
-        let birth = birth(&stat);
-        Ok(Some((self.node(name, NodeKind::Folder { tree }, &stat, xattrs), birth)))
+        let problems = self.items.problems;
+        let xattrs = self.items.xattrs(frame.folder.xattrs(), &stat)?;
+        let is_trusted = self.items.problems == problems && is_settled(&stat, frame.seen);
+        let node = self.items.node(name.clone(), NodeKind::Folder { tree }, &stat, xattrs);
+        Ok(Saved { name, print, is_trusted, node: encode(&node), is_kept: false })
     }
 
-    /// Looks at one entry of the folder that `dir` stands in; `self.path` names it.
-    fn visit(&mut self, dir: &mut SourceDir, name: &Name) -> Result<Visited> {
-        self.sink.cx.progress.current(self.path.as_bytes());
-        let stat = match dir.stat(name) {
-            Ok(stat) => stat,
-            Err(error) => return self.skip(&error),
-        };
-        let node = match stat.kind {
-            EntryKind::Folder => return self.enter(dir, name, &stat),
-            EntryKind::Socket => {
-                self.sockets += 1;
+    /// Looks at one entry of a folder; the path names it.
+    ///
+    /// What was seen ahead decides whether it is what an earlier run has left. What is not is looked at again: it may be
+    /// something else by now.
+    fn visit(&mut self, frame: &mut Frame<'s>, entry: Entry) -> Result<Visited<'s>> {
+        let items = &mut self.items;
+        items.sink.cx.progress.current(items.path.as_bytes());
+        let Entry { name, stat, below } = entry;
+        let known = frame.memory.entry(&name);
+        match (stat, below) {
+            (Err(error), _) => return items.give_up::<()>(&error).map(|_| Visited::Nothing),
+            (Ok(stat), None) if stat.kind == EntryKind::Folder => {
+                self.own_folders += 1;
                 return Ok(Visited::Nothing);
             }
-            EntryKind::File => self.file(dir, name, stat)?,
-            EntryKind::Symlink => match dir.read_link(name) {
-                Ok(target) => self.other(dir, name, &stat, NodeKind::Symlink { target })?,
-                Err(error) => return self.skip(&error),
-            },
-            EntryKind::Fifo => self.other(dir, name, &stat, NodeKind::Fifo)?,
-            EntryKind::CharDevice => self.other(dir, name, &stat, NodeKind::CharDevice { device: stat.rdev })?,
-            EntryKind::BlockDevice => self.other(dir, name, &stat, NodeKind::BlockDevice { device: stat.rdev })?,
-        };
-        Ok(match node {
-            Some(node) => Visited::Node(Box::new(node), birth(&stat)),
-            None => Visited::Nothing,
-        })
-    }
-
-    fn enter(&mut self, dir: &mut SourceDir, name: &Name, stat: &Stat) -> Result<Visited> {
-        if self.own.contains(&(stat.dev, stat.ino)) {
-            self.own_folders += 1;
-            return Ok(Visited::Nothing);
-        }
-        if let Err(error) = dir.descend(name) {
-            return self.skip(&error);
-        }
-        // By handle: what was entered may not be what was looked at before.
-        match dir.stat_self().and_then(|stat| Ok((stat, dir.names()?))) {
-            Ok((stat, names)) => Ok(Visited::Entered(Box::new(Frame::new(name.clone(), stat, names)))),
-            Err(error) => {
-                dir.ascend().map_err(|source| Error::Io { action: "walk out of", path: self.os_path(), source })?;
-                self.skip(&error)
+            (Ok(_), Some(below)) => {
+                if let Ok(listing) = self.scan.take(below) {
+                    return Ok(self.entered(frame, name, listing, known));
+                }
+            }
+            (Ok(stat), None) => {
+                if let Some(saved) = items.kept(&frame.folder, &name, &stat, known.as_ref(), &frame.memory)? {
+                    return Ok(Visited::Saved(Box::new(saved)));
+                }
             }
         }
-    }
-
-    /// A symlink, a pipe or a device.
-    fn other(&mut self, dir: &mut SourceDir, name: &Name, stat: &Stat, kind: NodeKind) -> Result<Option<Node>> {
-        if self.links.known(stat, &self.path).is_none() {
-            self.links.learn(stat, &self.path, &kind);
-        }
-        let xattrs = self.xattrs(dir.xattrs(name), stat)?;
-        self.summary.others += 1;
-        self.sink.cx.progress.done(1, 0);
-        Ok(Some(self.node(name.clone(), kind, stat, xattrs)))
-    }
-
-    fn file(&mut self, dir: &mut SourceDir, name: &Name, stat: Stat) -> Result<Option<Node>> {
-        let (kind, stat, xattrs) = match self.links.known(&stat, &self.path) {
-            Some(kind) => (kind, stat, dir.xattrs(name)),
-            None => match self.read_file(dir, name)? {
-                Some(read) => read,
-                None => return Ok(None),
+        let seen = items.sink.cx.clock.now().into();
+        match frame.folder.stat_of(&name) {
+            Ok(stat) if self.own.contains(&(stat.dev, stat.ino)) => {
+                self.own_folders += 1;
+                Ok(Visited::Nothing)
+            }
+            Ok(stat) if stat.kind == EntryKind::Folder => match self.scan.enter(&frame.folder, &name) {
+                Ok(listing) => Ok(self.entered(frame, name, listing, known)),
+                Err(error) => items.give_up::<()>(&error).map(|_| Visited::Nothing),
             },
-        };
-        let xattrs = self.xattrs(xattrs, &stat)?;
-        self.summary.files += 1;
-        if let NodeKind::File { size, .. } = kind {
-            self.summary.bytes += size;
+            Ok(stat) => {
+                let saved = items.read(&frame.folder, &name, stat, seen, known.is_some(), &mut frame.memory)?;
+                Ok(saved.map_or(Visited::Nothing, |saved| Visited::Saved(Box::new(saved))))
+            }
+            Err(error) => items.give_up::<()>(&error).map(|_| Visited::Nothing),
         }
-        self.sink.cx.progress.done(1, 0);
-        Ok(Some(self.node(name.clone(), kind, &stat, xattrs)))
     }
 
-    /// Reads a file, and again when it changed meanwhile. Answers nothing when it cannot be read.
-    #[allow(clippy::type_complexity)] // three things that belong to one reading, used in one place
-    fn read_file(
+    fn entered(
         &mut self,
-        dir: &mut SourceDir,
-        name: &Name,
-    ) -> Result<Option<(NodeKind, Stat, io::Result<Vec<Xattr>>)>> {
-        let mut reads = 0;
-        loop {
-            reads += 1;
-            let opened = dir.open_file(name).and_then(|file| Ok((Stat::of_handle(file.as_fd())?, file)));
-            let (stat, file) = match opened {
-                Ok(opened) => opened,
-                Err(error) => return self.give_up(&error),
-            };
-            let read = match self.contents.read(&file, &stat, &mut self.sink) {
-                Ok(read) => read,
-                Err(ReadError::File(error)) => return self.give_up(&error),
-                Err(ReadError::Fatal(error)) => return Err(error),
-            };
-            let is_steady = match is_same_version(&stat, &file) {
-                Ok(same) => same,
-                Err(error) => return self.give_up(&error),
-            };
-            if !is_steady && reads < READS_MAX {
-                continue;
-            }
-            if !is_steady {
-                self.problem("it changed each time it was read: saved as it was read last".to_owned());
-            }
-            let kind = NodeKind::File { size: read.size, content: read.content, changed: !is_steady };
-            if is_steady {
-                self.links.learn(&stat, &self.path, &kind);
-            }
-            return Ok(Some((kind, stat, crate::source::xattrs_of(file.as_fd()))));
-        }
-    }
-
-    fn node(&mut self, name: Name, kind: NodeKind, stat: &Stat, xattrs: Vec<NodeXattr>) -> Node {
-        let owner = self.owner(stat.uid, stat.gid);
-        Node { name, kind, mode: stat.mode, owner, mtime: Some(stat.mtime), xattrs, extras: Extras::default() }
-    }
-
-    /// Names that are longer than a node can keep are left to their numbers.
-    fn owner(&mut self, uid: u32, gid: u32) -> Owner {
-        let mut owner = self.owners.owner(uid, gid);
-        owner.user.take_if(|name| name.len() > OWNER_NAME_MAX);
-        owner.group.take_if(|name| name.len() > OWNER_NAME_MAX);
-        owner
-    }
-
-    /// Extended attributes as a node keeps them. Those that cannot be read are a problem of their own.
-    fn xattrs(&mut self, read: io::Result<Vec<Xattr>>, stat: &Stat) -> Result<Vec<NodeXattr>> {
-        let xattrs = match read {
-            Ok(xattrs) => xattrs,
-            Err(error) => {
-                self.problem(format!("cannot read its extended attributes: {error}"));
-                return Ok(Vec::new());
-            }
-        };
-        if xattrs.len() > XATTRS_MAX {
-            self.problem(format!("only {XATTRS_MAX} of its {} extended attributes are saved", xattrs.len()));
-        }
-        let mut inline = 0;
-        let mut kept = Vec::with_capacity(xattrs.len());
-        for Xattr { name, value } in xattrs.into_iter().take(XATTRS_MAX) {
-            inline += value.len();
-            let value = if inline <= INLINE_XATTR_BYTES_MAX {
-                XattrValue::Inline(value)
-            } else {
-                inline -= value.len();
-                XattrValue::Pieces(self.contents.store_bytes(&value, Origin::User(stat.uid), &mut self.sink)?)
-            };
-            kept.push(NodeXattr { name, value });
-        }
-        Ok(kept)
-    }
-
-    fn problem(&mut self, what: String) {
-        self.problems += 1;
-        self.sink.cx.progress.problem(&Problem { item: self.path.absolute(), what });
-    }
-
-    fn give_up<T>(&mut self, error: &io::Error) -> Result<Option<T>> {
-        let what = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such file or folder, or no longer".to_owned(),
-            _ => format!("cannot read it: {error}"),
-        };
-        self.problem(what);
-        Ok(None)
-    }
-
-    fn skip(&mut self, error: &io::Error) -> Result<Visited> {
-        self.give_up::<()>(error).map(|_| Visited::Nothing)
+        above: &mut Frame<'s>,
+        name: Name,
+        listing: Listing,
+        known: Option<Remembered>,
+    ) -> Visited<'s> {
+        above.memory.parent_node(&name);
+        let file_system = self.items.file_system(&listing.folder, &listing.stat);
+        let Items { path, memory, .. } = &mut self.items;
+        let memory = memory.folder(path, &listing.stat, file_system, Some(&above.memory), &name);
+        let mut entered = Frame::new(name, listing, memory, known);
+        entered.own_is_vouched = above.memory.is_vouched();
+        Visited::Entered(Box::new(entered))
     }
 
     fn os_path(&self) -> PathBuf {
-        self.path.to_path_buf()
+        self.items.path.to_path_buf()
     }
-}
-
-impl Frame {
-    fn new(name: Name, stat: Stat, names: Vec<Name>) -> Self {
-        let births = FolderBirths::default();
-        Self { name, stat, names: names.into_iter(), nodes: FolderBuilder::default(), births }
-    }
-
-    fn push(
-        &mut self,
-        node: &Node,
-        birth: Option<i64>,
-        sink: &mut Sink<'_, '_, '_>,
-        path: &TreePath,
-        births: &mut BirthsBuilder,
-    ) -> Result<()> {
-        self.nodes.push(node, sink)?;
-        self.births.push(birth, path, births, sink)
-    }
-}
-
-/// Birth times of a folder's entries, put into the table when they are many or the folder ends.
-#[derive(Default)]
-struct FolderBirths {
-    first: u64,
-    times: Vec<Option<i64>>,
-}
-
-impl FolderBirths {
-    fn push(
-        &mut self,
-        birth: Option<i64>,
-        folder: &TreePath,
-        table: &mut BirthsBuilder,
-        sink: &mut Sink<'_, '_, '_>,
-    ) -> Result<()> {
-        self.times.push(birth);
-        if self.times.len() < BIRTHS_MAX {
-            return Ok(());
-        }
-        let births = Births { folder: folder.clone(), first: self.first, times: std::mem::take(&mut self.times) };
-        self.first += births.times.len() as u64;
-        if folder.as_bytes().len() > BIRTH_PATH_BYTES_MAX { Ok(()) } else { table.push(&births, sink) }
-    }
-
-    fn finish(self, folder: &TreePath, table: &mut BirthsBuilder, sink: &mut Sink<'_, '_, '_>) -> Result<()> {
-        if self.times.iter().all(Option::is_none) || folder.as_bytes().len() > BIRTH_PATH_BYTES_MAX {
-            return Ok(());
-        }
-        table.push(&Births { folder: folder.clone(), first: self.first, times: self.times }, sink)
-    }
-}
-
-/// Nanoseconds since 1970, where the file system knows and they fit, which they do until 2262.
-fn birth(stat: &Stat) -> Option<i64> {
-    let birth = stat.btime?;
-    birth.secs.checked_mul(1_000_000_000)?.checked_add(birth.nanos.into())
 }
 
 /// The root has no name; its node is never stored, only its tree.

@@ -123,6 +123,15 @@ pub struct BackupArgs {
     /// When the backup was made, if not now: RFC 3339, or local time as 2026-11-01 or "2026-11-01 03:00"
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
+    /// Read every file, also those that look unchanged
+    #[arg(short, long)]
+    pub force: bool,
+    /// Take a file for unchanged although its inode number is another one, as on some network file systems
+    #[arg(long)]
+    pub ignore_inode: bool,
+    /// Take a file for unchanged although its metadata were changed since, if its size and modification time were not
+    #[arg(long)]
+    pub ignore_ctime: bool,
 }
 
 /// Which snapshots are meant.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::args::{BackupArgs, Global, Kdf};
 use super::bars::Console;
 use super::{Outcome, init, open, print_line, render};
-use crate::backup::{self, Options, Report, Sources};
+use crate::backup::{self, Detection, Options, Report, Sources};
 use crate::error::{Error, Result};
 use crate::progress::Context;
 use crate::repo::InitOptions;
@@ -31,6 +31,7 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         host: args.host.clone(),
         time,
         own_folders: own,
+        detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
     };
     let report = backup::backup(&mut repository, &sources, &options, cx)?;
     console.finish();
@@ -47,6 +48,9 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
             "snapshot_id": report.snapshot.to_string(),
             "tree": report.tree.to_string(),
             "time": render::rfc3339(report.time),
+            "files_new": report.counts.new,
+            "files_changed": report.counts.changed,
+            "files_unmodified": report.counts.unmodified,
             "total_files_processed": summary.files,
             "total_dirs_processed": summary.folders,
             "total_others_processed": summary.others,
@@ -77,7 +81,10 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
         super::report(
             global,
             &format!(
-                "{} folders, {} others, {} sockets and {} own folders left out, {:.1} s",
+                "{} files new, {} changed, {} unmodified; {} folders, {} others, {} sockets and {} own folders left out, {:.1} s",
+                report.counts.new,
+                report.counts.changed,
+                report.counts.unmodified,
                 summary.folders,
                 summary.others,
                 report.sockets,

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::{Catalog, CatalogError};
 use crate::chunker::SizeClasses;
 use crate::env;
 use crate::error::{Error, Result, with_causes};
@@ -107,6 +108,8 @@ pub struct Repository {
     pub charter_heads: Vec<StatementId>,
     /// What this user on this machine remembers of it.
     pub state: State,
+    /// The folder of what can be made anew.
+    pub cache_folder: PathBuf,
     /// The folder of the local index.
     pub index_folder: PathBuf,
     /// Signs for this user on this machine.
@@ -174,6 +177,7 @@ impl Found {
             }
             Err(error) => return Err(error),
         };
+        let cache_folder = self.places.cache.join(self.id.to_string());
         Ok(Repository {
             objects: self.objects,
             config: self.config,
@@ -181,7 +185,8 @@ impl Found {
             charter_heads: charter.heads(),
             slot,
             state,
-            index_folder: self.places.cache.join(self.id.to_string()).join("index"),
+            index_folder: cache_folder.join("index"),
+            cache_folder,
             signatory,
             identity: identity.clone(),
         })
@@ -246,6 +251,15 @@ impl Repository {
     /// The id of the repository.
     pub fn id(&self) -> RepositoryId {
         self.keyring.repository
+    }
+
+    /// The catalog of this user.
+    ///
+    /// # Errors
+    /// It cannot be used; a run does without it then.
+    pub fn catalog(&self) -> std::result::Result<Catalog, CatalogError> {
+        state::make_folder(&self.cache_folder).map_err(std::io::Error::other)?;
+        Catalog::open(&self.cache_folder, blake3::derive_key("caddis local catalog key", self.keyring.domain.secret()))
     }
 
     /// # Errors

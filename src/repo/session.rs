@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
 use crate::format::log;
 use crate::id::{ChunkId, PackId};
+use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
 use crate::store::ObjectKind;
@@ -114,20 +115,51 @@ impl<'r> Session<'r> {
 
     /// Whether a chunk is new, and from now on this run's to store.
     fn claim(&mut self, id: ShortId) -> Result<bool> {
-        if self.claims.contains(&id) {
+        if self.claims.contains(&id) || self.find(id)?.is_some() {
             return Ok(false);
         }
+        Ok(self.claims.insert(id))
+    }
+
+    /// Where a chunk lies in a pack that may be relied on, which the snapshot does from now on.
+    fn find(&mut self, id: ShortId) -> Result<Option<Location>> {
         let usable = |pack: &PackRow| {
             self.repository.trusts(pack) && self.view.condemned.spares(&pack.id) && self.there.contains(&pack.id)
         };
         let found = self.view.index.lookup_where(&id, &usable).map_err(|source| self.repository.index_error(source))?;
-        match found {
-            Some(location) => {
-                self.relied.insert(location.pack.id);
-                Ok(false)
-            }
-            None => Ok(self.claims.insert(id)),
+        if let Some(location) = &found {
+            self.relied.insert(location.pack.id);
         }
+        Ok(found)
+    }
+
+    /// Whether a chunk of `len` bytes, taken over without having been read, is there; the snapshot relies on it then. Nothing
+    /// is known of the length of one that this run stores: it is of no other length than its id says.
+    pub fn relies_on(&mut self, id: &ChunkId, len: Option<u32>) -> Result<bool> {
+        let short = ShortId::from(*id);
+        if self.claims.contains(&short) {
+            return Ok(true);
+        }
+        Ok(self.find(short)?.is_some_and(|found| len.is_none_or(|len| found.len == len)))
+    }
+
+    /// The packs that may be relied on: those of the index that are there, not condemned, and made by somebody trusted.
+    pub fn usable_packs(&self) -> Result<HashSet<PackId>> {
+        let index_error = |source| self.repository.index_error(source);
+        let mut usable = HashSet::new();
+        for pack in self.view.index.packs().map_err(index_error)? {
+            let pack = pack.map_err(index_error)?;
+            let is_there = self.there.contains(&pack.id) && self.view.condemned.spares(&pack.id);
+            if is_there && self.repository.trusts(&pack) {
+                usable.insert(pack.id);
+            }
+        }
+        Ok(usable)
+    }
+
+    /// The snapshot relies on what lies in these packs, without its having been looked up.
+    pub fn rely_on(&mut self, packs: impl IntoIterator<Item = PackId>) {
+        self.relied.extend(packs);
     }
 
     fn gather(

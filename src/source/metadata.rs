@@ -127,6 +127,29 @@ impl fmt::Display for EntryKind {
     }
 }
 
+/// The file system that an item is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The id that it has of itself, which most keep over a reboot.
+    pub id: u64,
+    /// Whether its inode numbers stay with their files, as far as is known.
+    pub has_inodes: bool,
+}
+
+impl FileSystem {
+    /// The file system of what `handle` is open on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of_handle(handle: BorrowedFd<'_>) -> io::Result<Self> {
+        // ext2 to ext4, XFS, btrfs, F2FS, bcachefs, ZFS, tmpfs: the numbers are those of statfs(2) and of their sources.
+        const WITH_INODES: [u64; 7] =
+            [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1, 0x0102_1994];
+        let kind = u64::try_from(rustix::fs::fstatfs(handle)?.f_type).unwrap_or_default();
+        Ok(Self { id: rustix::fs::fstatvfs(handle)?.f_fsid, has_inodes: WITH_INODES.contains(&kind) })
+    }
+}
+
 /// Names of users and groups by number. Each number is asked for once: a look-up may go to a directory server.
 #[derive(Debug, Default)]
 pub struct OwnerNames {
@@ -137,15 +160,29 @@ pub struct OwnerNames {
 impl OwnerNames {
     /// Owner and group of an entry, by number and by the names that this machine knows for them.
     pub fn owner(&mut self, uid: u32, gid: u32) -> Owner {
-        let user = self
-            .users
-            .entry(uid)
-            .or_insert_with(|| uzers::get_user_by_uid(uid).map(|user| user.name().as_bytes().to_vec()));
-        let group = self
-            .groups
-            .entry(gid)
-            .or_insert_with(|| uzers::get_group_by_gid(gid).map(|group| group.name().as_bytes().to_vec()));
-        Owner { uid, gid, user: user.clone(), group: group.clone() }
+        Owner { uid, gid, user: self.user(uid).clone(), group: self.group(gid).clone() }
+    }
+
+    /// The name of a user.
+    pub fn user(&mut self, uid: u32) -> &Option<Vec<u8>> {
+        let name = || uzers::get_user_by_uid(uid).map(|user| user.name().as_bytes().to_vec());
+        self.users.entry(uid).or_insert_with(name)
+    }
+
+    /// The name of a group.
+    pub fn group(&mut self, gid: u32) -> &Option<Vec<u8>> {
+        let name = || uzers::get_group_by_gid(gid).map(|group| group.name().as_bytes().to_vec());
+        self.groups.entry(gid).or_insert_with(name)
+    }
+
+    /// The users that were asked for, with their names.
+    pub fn known_users(&self) -> impl Iterator<Item = (u32, &Option<Vec<u8>>)> {
+        self.users.iter().map(|(&uid, name)| (uid, name))
+    }
+
+    /// The groups that were asked for, with their names.
+    pub fn known_groups(&self) -> impl Iterator<Item = (u32, &Option<Vec<u8>>)> {
+        self.groups.iter().map(|(&gid, name)| (gid, name))
     }
 }
 

@@ -228,7 +228,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::source::SourceDir;
+    use crate::source::Folder;
     use crate::target::TargetDir;
 
     const KEEP_OWNERS: Options = Options { owners: false };
@@ -283,9 +283,9 @@ mod tests {
             problems.extend(apply_to_name(target.handle(), &name(entry), kind, &wanted, &KEEP_OWNERS));
         }
         assert!(problems.is_empty(), "{problems:?}");
-        let source = SourceDir::open(root.path()).unwrap();
+        let source = Folder::open(root.path()).unwrap();
         for entry in ["file", "folder", "link", "fifo"] {
-            let stat = source.stat(&name(entry)).unwrap();
+            let stat = source.stat_of(&name(entry)).unwrap();
             assert_eq!(Some(stat.mtime), wanted.mtime, "{entry}");
             assert_eq!(stat.mode, if entry == "link" { 0o777 } else { 0o640 }, "{entry}");
         }
@@ -311,10 +311,10 @@ mod tests {
         problems.extend(apply_to_file(folder.as_fd(), &wanted, &KEEP_OWNERS));
         problems.extend(apply_to_name(target.handle(), &name("fifo"), EntryKind::Fifo, &wanted, &KEEP_OWNERS));
         assert!(problems.is_empty(), "{problems:?}");
-        let source = SourceDir::open(root.path()).unwrap();
+        let source = Folder::open(root.path()).unwrap();
         for entry in ["file", "folder", "fifo"] {
-            assert_eq!(source.xattrs(&name(entry)).unwrap(), [], "{entry}");
-            assert_eq!(source.stat(&name(entry)).unwrap().mode, 0o754, "{entry}");
+            assert_eq!(source.xattrs_of(&name(entry)).unwrap(), [], "{entry}");
+            assert_eq!(source.stat_of(&name(entry)).unwrap().mode, 0o754, "{entry}");
         }
     }
 
@@ -334,9 +334,9 @@ mod tests {
             return;
         }
         assert!(problems.is_empty(), "{problems:?}");
-        let source = SourceDir::open(root.path()).unwrap();
-        assert_eq!(source.xattrs(&name("file")).unwrap(), wanted.xattrs);
-        assert_eq!(source.stat(&name("file")).unwrap().mode, wanted.mode);
+        let source = Folder::open(root.path()).unwrap();
+        assert_eq!(source.xattrs_of(&name("file")).unwrap(), wanted.xattrs);
+        assert_eq!(source.stat_of(&name("file")).unwrap().mode, wanted.mode);
         // A second time changes nothing and needs no right to write.
         assert!(apply_to_file(file.as_fd(), &wanted, &KEEP_OWNERS).is_empty());
     }
@@ -405,11 +405,11 @@ mod tests {
         wanted.xattrs = vec![xattr("security.capability", capability)];
         let problems = apply_to_file(file.as_fd(), &wanted, &Options { owners: true });
         assert!(problems.is_empty(), "{problems:?}");
-        let source = SourceDir::open(root.path()).unwrap();
-        assert_eq!(source.xattrs(&name("file")).unwrap(), wanted.xattrs);
-        let stat = source.stat(&name("file")).unwrap();
+        let source = Folder::open(root.path()).unwrap();
+        assert_eq!(source.xattrs_of(&name("file")).unwrap(), wanted.xattrs);
+        let stat = source.stat_of(&name("file")).unwrap();
         assert_eq!((stat.uid, stat.gid, stat.mode), (12_345, 54_321, 0o6755));
-        let link = source.stat(&name("link")).unwrap();
+        let link = source.stat_of(&name("link")).unwrap();
         assert_eq!((link.uid, link.gid), (12_345, 54_321));
     }
 }

@@ -283,7 +283,7 @@ mod tests {
             eprintln!("skipped: only root may make devices ({error})");
             return;
         }
-        let stat = crate::source::SourceDir::open(&place.target).unwrap().stat(&name("device")).unwrap();
+        let stat = crate::source::Folder::open(&place.target).unwrap().stat_of(&name("device")).unwrap();
         assert_eq!((stat.kind, stat.rdev), (kind, (259, 70_000)));
         let error = dir.make_device(&name("file"), EntryKind::File, (0, 0)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -201,9 +201,14 @@ pub struct FolderBuilder {
 impl FolderBuilder {
     /// Adds a node. **Names must ascend**, which is asserted.
     pub fn push(&mut self, node: &Node, sink: &mut dyn ChunkSink) -> Result<()> {
-        assert!(self.last.as_ref().is_none_or(|last| *last < node.name), "names of a folder ascend");
-        self.last = Some(node.name.clone());
-        self.builder.append(&encode(node), node.name.as_bytes(), 1, sink)
+        self.push_encoded(&node.name, &encode(node), sink)
+    }
+
+    /// Adds a node called `name` that was encoded before.
+    pub fn push_encoded(&mut self, name: &Name, node: &[u8], sink: &mut dyn ChunkSink) -> Result<()> {
+        assert!(self.last.as_ref().is_none_or(|last| last < name), "names of a folder ascend");
+        self.last = Some(name.clone());
+        self.builder.append(node, name.as_bytes(), 1, sink)
     }
 
     /// The id of the folder's tree.

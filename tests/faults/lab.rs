@@ -67,7 +67,7 @@ pub(crate) struct World {
 impl World {
     /// So many seconds into the story.
     pub(crate) fn at(secs: i64) -> Self {
-        let clock = FixedClock(jiff::Timestamp::from_second(1_800_000_000 + secs).unwrap());
+        let clock = FixedClock(jiff::Timestamp::from_second(1_600_000_000 + secs).unwrap());
         Self { clock, listener: Listener::default(), cancel: Cancel::new() }
     }
 

@@ -1,0 +1,308 @@
+//! [`Scan`]: looks at folders ahead of a walk, on several threads, and hands them over in the order in which the walk asks.
+//!
+//! A walk waits for the system most of the time: to list a folder, to look at each entry. Here threads do that for what
+//! comes next, deepest first, as the walk will want it. Whatever the walk asks for and nobody has begun, it does itself, so
+//! that it never waits for anything but a look that is going on; and what is looked at and not asked for yet is bounded.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::folder::{Folder, Names};
+use super::metadata::{EntryKind, Stat};
+use crate::env::Clock;
+use crate::format::metadata::Timestamp;
+use crate::format::name::Name;
+
+/// Entries that are looked at in one go: a large folder is looked at by several threads at once.
+const PART_ENTRIES: usize = 512;
+
+/// Entries that may be looked at and not asked for yet: some four megabytes.
+const AHEAD_MAX: usize = 16 << 10;
+
+/// A thread beyond these would wait for the same locks and disks.
+const THREADS_MAX: usize = 8;
+
+/// An entry of a folder.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: Name,
+    /// What the system says of it; of a symlink, not of what it points to.
+    pub stat: io::Result<Stat>,
+    /// What lies in it, if it is a folder that is to be entered.
+    pub below: Option<Ahead>,
+}
+
+/// What lies in a folder, or a part of that, in the order of the names.
+#[derive(Debug)]
+pub struct Listing {
+    /// The folder.
+    pub folder: Arc<Folder>,
+    /// What the system said of it once it was open: what was entered may not be what was looked at before.
+    pub stat: Stat,
+    /// When all of this was looked at, at the earliest.
+    pub seen: Timestamp,
+    /// Some entries.
+    pub entries: Vec<Entry>,
+    /// Those that follow.
+    pub rest: Option<Ahead>,
+}
+
+/// A look at a folder that is to be taken, going on, or done. **Each must be asked for**, or it counts as ahead for ever.
+#[derive(Debug)]
+pub struct Ahead(u64);
+
+/// A scan that is going on.
+pub struct Scan<'a> {
+    clock: &'a dyn Clock,
+    enters: &'a (dyn Fn(&Stat) -> bool + Sync),
+    state: Mutex<State>,
+    /// There is something to look at, or no longer a scan.
+    work: Condvar,
+    /// A look is done.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    looks: HashMap<u64, Look>,
+    /// Looks that nobody has begun, what is wanted first last. May name some that were begun meanwhile.
+    next: Vec<u64>,
+    count: u64,
+    /// Entries that were looked at or are being looked at.
+    ahead: usize,
+    idle: usize,
+    wanted: Option<u64>,
+    is_over: bool,
+}
+
+enum Look {
+    Waiting(Job),
+    Running,
+    Done(io::Result<Listing>),
+}
+
+enum Job {
+    /// A folder that is to be opened and listed.
+    Enter { above: Arc<Folder>, name: Name },
+    /// Entries of a folder from a position on.
+    Part { folder: Arc<Folder>, stat: Stat, names: Arc<Names>, from: usize },
+}
+
+impl Job {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Enter { .. } => 1,
+            Self::Part { names, from, .. } => PART_ENTRIES.min(names.len() - from),
+        }
+    }
+}
+
+/// Does `walk`, with threads that look ahead for it. A folder that `enters` refuses is an entry and no more.
+pub fn scan<T>(
+    clock: &dyn Clock,
+    enters: &(dyn Fn(&Stat) -> bool + Sync),
+    walk: impl FnOnce(&Scan<'_>) -> T,
+) -> io::Result<T> {
+    let scan = Scan { clock, enters, state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
+    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
+    thread::scope(|scope| {
+        let _over = EndOnDrop(&scan);
+        for _ in 0..threads {
+            let look_ahead = || {
+                let _over = EndOnPanic(&scan);
+                scan.look_ahead();
+            };
+            thread::Builder::new().name("caddis-scan".to_owned()).spawn_scoped(scope, look_ahead)?;
+        }
+        Ok(walk(&scan))
+    })
+}
+
+/// However the walk ends, the threads end with it.
+struct EndOnDrop<'a, 'b>(&'a Scan<'b>);
+
+impl Drop for EndOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A walk must not wait for a thread that is gone.
+struct EndOnPanic<'a, 'b>(&'a Scan<'b>);
+
+impl Drop for EndOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
+    }
+}
+
+impl Scan<'_> {
+    /// Opens a folder and begins to look ahead from there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn begin(&self, folder: &Arc<Folder>) -> io::Result<Listing> {
+        let stat = folder.stat()?;
+        self.list(Arc::clone(folder), stat)
+    }
+
+    /// The folder `name` in `above`, listed.
+    ///
+    /// # Errors
+    /// The system's; `name` being no folder is [`io::ErrorKind::NotADirectory`].
+    pub fn enter(&self, above: &Arc<Folder>, name: &Name) -> io::Result<Listing> {
+        self.look(Job::Enter { above: Arc::clone(above), name: name.clone() })
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take(&self, ahead: Ahead) -> io::Result<Listing> {
+        let mut state = self.lock();
+        loop {
+            match state.looks.remove(&ahead.0) {
+                Some(Look::Waiting(job)) => {
+                    drop(state);
+                    return self.look(job);
+                }
+                Some(Look::Done(listing)) => {
+                    let was_full = state.ahead > AHEAD_MAX;
+                    state.ahead -= listing.as_ref().map_or(1, |listing| listing.entries.len());
+                    if was_full && state.ahead <= AHEAD_MAX {
+                        self.work.notify_all();
+                    }
+                    return listing;
+                }
+                Some(Look::Running) if !state.is_over => {
+                    state.looks.insert(ahead.0, Look::Running);
+                    state.wanted = Some(ahead.0);
+                    state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                _ => return Err(io::Error::other("a thread of the walk has ended")),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.lock().is_over = true;
+        self.work.notify_all();
+        self.done.notify_all();
+    }
+
+    /// Takes looks until there is no scan any longer. Runs on a thread of its own.
+    fn look_ahead(&self) {
+        let mut state = self.lock();
+        loop {
+            if state.is_over {
+                return;
+            }
+            let begun = if state.ahead > AHEAD_MAX { None } else { state.begin_next() };
+            let Some((number, job)) = begun else {
+                state.idle += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+                continue;
+            };
+            let cost = job.cost();
+            state.ahead += cost;
+            drop(state);
+            let listing = self.look(job);
+            state = self.lock();
+            state.ahead += listing.as_ref().map_or(1, |listing| listing.entries.len());
+            state.ahead -= cost;
+            state.looks.insert(number, Look::Done(listing));
+            if state.wanted == Some(number) {
+                state.wanted = None;
+                self.done.notify_one();
+            }
+        }
+    }
+
+    fn look(&self, job: Job) -> io::Result<Listing> {
+        match job {
+            Job::Enter { above, name } => {
+                let (folder, stat) = above.enter(&name)?;
+                self.list(folder, stat)
+            }
+            Job::Part { folder, stat, names, from } => self.part(folder, stat, names, from),
+        }
+    }
+
+    fn list(&self, folder: Arc<Folder>, stat: Stat) -> io::Result<Listing> {
+        let names = Arc::new(folder.names()?);
+        self.part(folder, stat, names, 0)
+    }
+
+    /// Looks at a part of a folder. What follows may be begun by others at once.
+    fn part(&self, folder: Arc<Folder>, stat: Stat, names: Arc<Names>, from: usize) -> io::Result<Listing> {
+        let seen = self.clock.now().into();
+        let to = from + PART_ENTRIES;
+        let rest = (to < names.len()).then(|| {
+            let job = Job::Part { folder: Arc::clone(&folder), stat, names: Arc::clone(&names), from: to };
+            let mut state = self.lock();
+            let ahead = state.add(job);
+            self.wake(&state, 1);
+            ahead
+        });
+        let handle = folder.handle()?;
+        let mut entries = Vec::with_capacity(PART_ENTRIES.min(names.len() - from));
+        let mut folders = 0;
+        for name in names.part(from, PART_ENTRIES) {
+            let name = Name::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let stat = Stat::of_name(handle.as_fd(), &name);
+            folders += usize::from(self.is_entered(&stat));
+            entries.push(Entry { name, stat, below: None });
+        }
+        if folders > 0 {
+            let mut state = self.lock();
+            // The first one is wanted first.
+            for entry in entries.iter_mut().rev().filter(|entry| self.is_entered(&entry.stat)) {
+                entry.below = Some(state.add(Job::Enter { above: Arc::clone(&folder), name: entry.name.clone() }));
+            }
+            self.wake(&state, folders);
+        }
+        Ok(Listing { folder, stat, seen, entries, rest })
+    }
+
+    fn is_entered(&self, stat: &io::Result<Stat>) -> bool {
+        stat.as_ref().is_ok_and(|stat| stat.kind == EntryKind::Folder && (self.enters)(stat))
+    }
+
+    fn wake(&self, state: &State, looks: usize) {
+        if state.ahead <= AHEAD_MAX {
+            (0..looks.min(state.idle)).for_each(|_| self.work.notify_one());
+        }
+    }
+}
+
+impl State {
+    fn add(&mut self, job: Job) -> Ahead {
+        self.count += 1;
+        self.looks.insert(self.count, Look::Waiting(job));
+        self.next.push(self.count);
+        Ahead(self.count)
+    }
+
+    fn begin_next(&mut self) -> Option<(u64, Job)> {
+        while let Some(number) = self.next.pop() {
+            let Some(look) = self.looks.get_mut(&number) else { continue };
+            match mem::replace(look, Look::Running) {
+                Look::Waiting(job) => return Some((number, job)),
+                begun => *look = begun,
+            }
+        }
+        None
+    }
+}
