@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use caddis::backup::{Report, Sources, backup};
+use caddis::backup::{Detection, Report, Sources, backup};
 use caddis::check::{self, check};
 use caddis::env::FixedClock;
 use caddis::error::{Error, Result};
@@ -65,10 +65,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// So many seconds into the story.
+    /// So many seconds into the story, which is long ago: every file here was written after it, and no run believes that one
+    /// is unchanged.
     pub(crate) fn at(secs: i64) -> Self {
         let clock = FixedClock(jiff::Timestamp::from_second(1_600_000_000 + secs).unwrap());
         Self { clock, listener: Listener::default(), cancel: Cancel::new() }
+    }
+
+    /// The same in a far future: whatever looks as it did is believed to be unchanged, however short ago it was written.
+    pub(crate) fn settled_at(secs: i64) -> Self {
+        Self::at(1_000_000_000 + secs)
     }
 
     pub(crate) fn cx(&self) -> Context<'_> {
@@ -161,6 +167,18 @@ impl Machine {
     ) -> Result<Report> {
         let mut repository = self.open(store, world)?;
         backup(&mut repository, &sources(source), &caddis::backup::Options::default(), cx)
+    }
+
+    pub(crate) fn backup_with(
+        &self,
+        store: &Arc<impl Store + 'static>,
+        source: &Path,
+        detection: Detection,
+        world: &World,
+    ) -> Result<Report> {
+        let mut repository = self.open(store, world)?;
+        let options = caddis::backup::Options { detection, ..caddis::backup::Options::default() };
+        backup(&mut repository, &sources(source), &options, &world.cx())
     }
 
     /// All snapshots, oldest first.

@@ -22,3 +22,4 @@ mod restores;
 mod salts;
 mod strangers;
 mod together;
+mod unchanged;
