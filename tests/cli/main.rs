@@ -20,4 +20,5 @@ mod round_trip;
 mod secrecy;
 mod snapshots;
 mod unattended;
+mod unchanged;
 mod user;

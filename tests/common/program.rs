@@ -185,6 +185,18 @@ impl Caddis {
         self
     }
 
+    /// Runs below another program, whose words come first.
+    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+        let (first, rest) = words.split_first().unwrap();
+        let mut command = Command::new(first);
+        command.args(rest).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().stdin(Stdio::null());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.command.get_current_dir().unwrap());
+        self.command = command;
+        self
+    }
+
     /// Runs as another user and group; only root can.
     pub(crate) fn for_user(mut self, id: u32) -> Self {
         use std::os::unix::process::CommandExt;
