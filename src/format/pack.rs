@@ -16,7 +16,10 @@ use super::{Code, HEAD_LEN, ObjectError, head, record, split_u32, strip_head};
 use crate::id::RepositoryId;
 use crate::keys::domain::ChunkKind;
 use crate::keys::generation::GenerationKeys;
-use crate::seal::aead::{BINDING_LEN, PackSealKey, RecordType, SealBroken, TAG_LEN, seal_record, unseal_record};
+use crate::seal::aead::{
+    BINDING_LEN, PackSealKey, RecordType, SealBroken, TAG_LEN, seal_record, seal_record_to, unseal_record,
+    unseal_record_to,
+};
 use crate::seal::compress::CODEC_LEN;
 use crate::seal::hpke::{Encapsulation, Exporter, HpkeRefused};
 use crate::seal::record::padme;
@@ -171,9 +174,16 @@ impl PackKeys {
         }
     }
 
-    /// Seals one block. **No ordinal may be used twice**: they come from one counter that belongs to the open pack.
-    pub fn seal_block(&self, ordinal: u32, coded: Vec<u8>) -> Vec<u8> {
-        seal_record(&self.blocks, &self.binding, RecordType::Block, ordinal, false, coded)
+    /// Seals one block into `sealed`, which is [`TAG_LEN`] bytes longer than `coded`. **No ordinal may be used twice**: they
+    /// come from one counter that belongs to the open pack.
+    pub fn seal_block(&self, ordinal: u32, coded: &[u8], sealed: &mut [u8]) {
+        seal_record_to(&self.blocks, &self.binding, RecordType::Block, ordinal, false, coded, sealed);
+    }
+
+    /// Whether `sealed` opens again and gives `coded`. `scratch` is as long as `coded`; what comes out is left there.
+    pub fn opens_to(&self, ordinal: u32, sealed: &[u8], coded: &[u8], scratch: &mut [u8]) -> bool {
+        unseal_record_to(&self.blocks, &self.binding, RecordType::Block, ordinal, false, sealed, scratch).is_ok()
+            && scratch == coded
     }
 
     /// Unseals one block; what comes out is still compressed, and its chunks are proved by their ids.
@@ -378,12 +388,18 @@ mod tests {
         GenerationSecret { number: 1, secret: Zeroizing::new([8; 32]) }.keys()
     }
 
+    fn sealed_block(keys: &PackKeys, ordinal: u32, coded: &[u8]) -> Vec<u8> {
+        let mut sealed = vec![0; coded.len() + TAG_LEN];
+        keys.seal_block(ordinal, coded, &mut sealed);
+        sealed
+    }
+
     fn sample() -> (PackHeader, PackKeys, Directory, Vec<u8>) {
         let (header, keys) = PackKeys::fresh(PackKind::Data, &generation(), &HERE).unwrap();
         let mut pack = header.to_bytes().to_vec();
         let mut directory = Directory::default();
         for (ordinal, plain) in [&b"first"[..], b"the second"].into_iter().enumerate() {
-            let sealed = keys.seal_block(ordinal.try_into().unwrap(), plain.to_vec());
+            let sealed = sealed_block(&keys, ordinal.try_into().unwrap(), plain);
             directory.blocks.push(DirectoryBlock {
                 offset: pack.len().try_into().unwrap(),
                 sealed_len: sealed.len().try_into().unwrap(),
@@ -406,7 +422,7 @@ mod tests {
         let header = PackHeader { kind: PackKind::Data, generation: 1, encapsulation, commitment };
         let pack_keys = PackKeys::new(&header, &exporter, &HERE);
         let mut pack = header.to_bytes().to_vec();
-        let sealed = pack_keys.seal_block(0, b"\0plain".to_vec());
+        let sealed = sealed_block(&pack_keys, 0, b"\0plain");
         let block = DirectoryBlock { offset: 80, sealed_len: 22, plain_len: 5, chunks: 1 };
         let chunk = DirectoryChunk { kind: ChunkKind::Data, len: 5 };
         pack.extend(sealed);
@@ -463,9 +479,14 @@ mod tests {
     #[test]
     fn a_block_opens_at_its_own_ordinal_only() {
         let (_, keys, ..) = sample();
-        let sealed = keys.seal_block(3, b"plain".to_vec());
+        let mut sealed = sealed_block(&keys, 3, b"plain");
+        assert!(keys.opens_to(3, &sealed, b"plain", &mut [0; 5]));
+        assert!(!keys.opens_to(4, &sealed, b"plain", &mut [0; 5]));
+        assert!(!keys.opens_to(3, &sealed, b"plaim", &mut [0; 5]));
         assert!(keys.unseal_block(4, sealed.clone()).is_err());
-        assert_eq!(keys.unseal_block(3, sealed).unwrap(), b"plain");
+        assert_eq!(keys.unseal_block(3, sealed.clone()).unwrap(), b"plain");
+        sealed[0] ^= 1;
+        assert!(!keys.opens_to(3, &sealed, b"plain", &mut [0; 5]));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Blocks are compressed and sealed on all cores, gathered in packs, and put by threads that wait for the store.
 //!
-//! Memory is a sum of bounds: [`BLOCKS_PER_CORE`] blocks of plaintext for each core, and [`PACKS_MAX`] packs of ciphertext,
-//! open and in flight together.
+//! Memory is a sum of bounds: [`BLOCKS_PER_CORE`] blocks of plaintext and one [`Worker`] for each core, and [`PACKS_MAX`]
+//! packs of ciphertext, open and in flight together. All of it is used again and again: fresh memory costs a page fault
+//! for every 4 KiB, which was a third of the time that incompressible data took.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::id::PrincipalId;
 use crate::keys::domain::ChunkKind;
 use crate::keys::keyring::Keyring;
 use crate::seal::aead::TAG_LEN;
-use crate::seal::compress::Compressor;
+use crate::seal::compress::{Compressor, RawBlock};
 
 /// Packs in memory: one open of each kind, and two on their way.
 const PACKS_MAX: usize = 4;
@@ -42,7 +42,7 @@ pub struct Block {
     /// Which packs it belongs to.
     pub kind: PackKind,
     /// The chunks one after the other.
-    pub plain: Vec<u8>,
+    pub raw: RawBlock,
     /// What they are.
     pub chunks: Vec<BlockChunk>,
 }
@@ -92,6 +92,12 @@ struct State {
     packs: usize,
     stored: Vec<StoredPack>,
     failure: Option<Arc<Error>>,
+    /// Buffers of packs that were put: with those in use no more than [`PACKS_MAX`].
+    spare_packs: Vec<Vec<u8>>,
+    /// Blocks that were sealed, empty: no more than may be in work.
+    spare_blocks: Vec<RawBlock>,
+    /// What workers that do nothing at the moment have left: no more than there are cores.
+    workers: Vec<Worker>,
     /// Where sealed packs go; nothing once the packer is closed.
     out: Option<Sender<SealedPack>>,
 }
@@ -104,7 +110,10 @@ struct OpenPack {
 }
 
 struct Filling {
+    /// As long as a full pack, or longer for a block that fits into none.
     bytes: Vec<u8>,
+    /// How many of them have been given out, from the start.
+    used: usize,
     directory: Directory,
     chunks: Vec<ChunkRow>,
     /// Blocks that have a place and are not there yet.
@@ -121,8 +130,16 @@ struct Place {
 }
 
 struct SealedPack {
+    /// The pack, and what else its buffer held before.
     bytes: Vec<u8>,
     stored: StoredPack,
+}
+
+/// What a worker needs for one block after the other.
+struct Worker {
+    compressor: Compressor,
+    sealed: Vec<u8>,
+    opened: Vec<u8>,
 }
 
 impl Packer {
@@ -171,6 +188,12 @@ impl Packer {
         let shared = Arc::clone(&self.shared);
         rayon::spawn(move || shared.pack_block(block));
         Ok(())
+    }
+
+    /// An empty block to be filled and pushed.
+    pub fn blank(&self, len: usize) -> RawBlock {
+        let spare = self.shared.lock().spare_blocks.pop();
+        spare.unwrap_or_else(|| RawBlock::with_capacity(len))
     }
 
     /// Packs that have become durable since the last call.
@@ -244,16 +267,33 @@ impl Shared {
     }
 
     /// Compresses and seals one block and puts it in its place. Runs on a worker.
-    fn pack_block(&self, block: Block) {
-        let coded = compress(&block);
-        let packed =
-            self.place(&block, coded.len() + TAG_LEN).and_then(|place| seal_into(&place, coded).map(|()| place));
-        match packed {
-            Ok(place) => self.settle(&place.pack),
-            Err(error) => self.fail(error),
+    fn pack_block(&self, mut block: Block) {
+        let worker = self.lock().workers.pop();
+        let mut worker = worker.unwrap_or_else(Worker::new);
+        if let Err(error) = self.pack(&block, &mut worker) {
+            self.fail(error);
         }
-        self.lock().blocks -= 1;
+        block.raw.clear();
+        let mut state = self.lock();
+        state.workers.push(worker);
+        if state.spare_blocks.len() < self.blocks_max {
+            state.spare_blocks.push(block.raw);
+        }
+        state.blocks -= 1;
+        drop(state);
         self.changed.notify_all();
+    }
+
+    fn pack(&self, block: &Block, worker: &mut Worker) -> Result<()> {
+        let Worker { compressor, sealed, opened } = worker;
+        let coded = match block.chunks.len() {
+            1 => compressor.compress(&block.raw),
+            _ => compressor.compress_fully(&block.raw),
+        };
+        let place = self.place(block, coded.len() + TAG_LEN)?;
+        seal_into(&place, coded, sealed, opened)?;
+        self.settle(&place.pack);
+        Ok(())
     }
 
     /// Finds a place for a block, in the open pack or in a new one.
@@ -264,7 +304,8 @@ impl Shared {
             let pack = match state.open.get(&block.kind) {
                 Some(pack) => Arc::clone(pack),
                 None if state.packs < PACKS_MAX => {
-                    let pack = Arc::new(self.new_pack(block.kind)?);
+                    let spare = state.spare_packs.pop();
+                    let pack = Arc::new(self.new_pack(block.kind, spare)?);
                     state.packs += 1;
                     state.open.insert(block.kind, Arc::clone(&pack));
                     pack
@@ -284,13 +325,19 @@ impl Shared {
         }
     }
 
-    fn new_pack(&self, kind: PackKind) -> Result<OpenPack> {
+    fn new_pack(&self, kind: PackKind, spare: Option<Vec<u8>>) -> Result<OpenPack> {
         let (header, keys) = PackKeys::fresh(kind, self.keyring.newest(), &self.keyring.repository)
             .map_err(|error| Error::Encode { what: "a pack", source: EncodeError::Hpke(error) })?;
-        let mut bytes = Vec::with_capacity(self.pack_bytes as usize);
-        bytes.extend(header.to_bytes());
-        let filling =
-            Filling { bytes, directory: Directory::default(), chunks: Vec::new(), outstanding: 0, closed: None };
+        let mut bytes = spare.unwrap_or_else(|| vec![0; self.pack_bytes as usize]);
+        bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+        let filling = Filling {
+            bytes,
+            used: HEADER_LEN,
+            directory: Directory::default(),
+            chunks: Vec::new(),
+            outstanding: 0,
+            closed: None,
+        };
         Ok(OpenPack { header, keys, filling: Mutex::new(filling) })
     }
 
@@ -325,11 +372,15 @@ impl Shared {
         loop {
             let next = sealed.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(mut pack) = next else { return };
-            match objects.put(pack.stored.row.kind.object_kind(), &pack.bytes) {
+            let len = usize::try_from(pack.stored.row.bytes).expect("a pack fits in memory");
+            match objects.put(pack.stored.row.kind.object_kind(), &pack.bytes[..len]) {
                 Ok(name) => {
                     pack.stored.row.id = name.id().into();
                     let mut state = self.lock();
                     state.stored.push(pack.stored);
+                    if pack.bytes.len() == self.pack_bytes as usize {
+                        state.spare_packs.push(pack.bytes);
+                    }
                     state.packs -= 1;
                     drop(state);
                     self.changed.notify_all();
@@ -348,7 +399,7 @@ impl OpenPack {
     /// A place for a block, if one is left.
     fn reserve(&self, block: &Block, sealed_len: usize, pack_bytes: u32) -> Option<(u32, usize)> {
         let mut filling = self.lock();
-        let offset = filling.bytes.len();
+        let offset = filling.used;
         let directory = &filling.directory;
         let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + block.chunks.len());
         let chunks = filling.directory.chunks.len() + block.chunks.len();
@@ -361,7 +412,7 @@ impl OpenPack {
         filling.directory.blocks.push(DirectoryBlock {
             offset: u32_len(offset),
             sealed_len: u32_len(sealed_len),
-            plain_len: u32_len(block.plain.len()),
+            plain_len: u32_len(block.raw.plain().len()),
             chunks: u32_len(block.chunks.len()),
         });
         let mut at = 0;
@@ -370,15 +421,18 @@ impl OpenPack {
             filling.chunks.push(ChunkRow { id: chunk.id, block: ordinal, offset: at, len: chunk.len });
             at += chunk.len;
         }
-        filling.bytes.resize(offset + sealed_len, 0);
+        filling.make_room(sealed_len);
+        filling.used += sealed_len;
         filling.outstanding += 1;
         Some((ordinal, offset))
     }
 
     fn finish(&self, filling: &mut Filling, length: PackLength, origin: PrincipalId) -> SealedPack {
-        let mut bytes = std::mem::take(&mut filling.bytes);
         let directory = std::mem::take(&mut filling.directory);
-        bytes.extend(self.keys.seal_tail(&directory, u32_len(bytes.len()), length));
+        let tail = self.keys.seal_tail(&directory, u32_len(filling.used), length);
+        filling.make_room(tail.len());
+        let end = filling.used + tail.len();
+        filling.bytes[filling.used..end].copy_from_slice(&tail);
         let block = |(ordinal, block): (usize, &DirectoryBlock)| BlockRow {
             pack: 0,
             ordinal: u32_len(ordinal),
@@ -389,7 +443,7 @@ impl OpenPack {
         let row = PackRow {
             id: crate::id::PackId([0; 32]), // Known once it is put.
             kind: self.header.kind,
-            bytes: bytes.len() as u64,
+            bytes: end as u64,
             generation: self.header.generation,
             encapsulation: self.header.encapsulation.0,
             commitment: self.header.commitment,
@@ -397,30 +451,46 @@ impl OpenPack {
             proved: false,
         };
         let blocks = directory.blocks.iter().enumerate().map(block).collect();
-        SealedPack { bytes, stored: StoredPack { row, blocks, chunks: std::mem::take(&mut filling.chunks) } }
+        let chunks = std::mem::take(&mut filling.chunks);
+        SealedPack { bytes: std::mem::take(&mut filling.bytes), stored: StoredPack { row, blocks, chunks } }
+    }
+}
+
+impl Filling {
+    /// Sees to it that so many bytes follow those that were given out.
+    fn make_room(&mut self, len: usize) {
+        if self.bytes.len() < self.used + len {
+            self.bytes.resize(self.used + len, 0);
+        }
+    }
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self { compressor: Compressor::new(COMPRESSION_LEVEL), sealed: Vec::new(), opened: Vec::new() }
     }
 }
 
 /// Seals a block and copies it to its place, after proving that it opens again: memory that flips bits is real, and this is
 /// the last moment at which the plaintext is at hand.
-fn seal_into(place: &Place, coded: Vec<u8>) -> Result<()> {
-    let sealed = place.pack.keys.seal_block(place.ordinal, coded.clone());
-    if place.pack.keys.unseal_block(place.ordinal, sealed.clone()).ok() != Some(coded) {
+///
+/// Sealing beside the place and not in it lets other workers seal into the same pack meanwhile.
+fn seal_into(place: &Place, coded: &[u8], sealed: &mut Vec<u8>, opened: &mut Vec<u8>) -> Result<()> {
+    let sealed = scratch(sealed, coded.len() + TAG_LEN);
+    place.pack.keys.seal_block(place.ordinal, coded, sealed);
+    if !place.pack.keys.opens_to(place.ordinal, sealed, coded, scratch(opened, coded.len())) {
         return Err(Error::SelfCheck);
     }
-    place.pack.lock().bytes[place.offset..place.offset + sealed.len()].copy_from_slice(&sealed);
+    place.pack.lock().bytes[place.offset..place.offset + sealed.len()].copy_from_slice(sealed);
     Ok(())
 }
 
-/// Compresses with the worker's own compressor: a new one for each block would cost a quarter of the time.
-fn compress(block: &Block) -> Vec<u8> {
-    thread_local! {
-        static COMPRESSOR: RefCell<Compressor> = RefCell::new(Compressor::new(COMPRESSION_LEVEL));
+/// So many bytes of a buffer that only ever grows; what they hold is left over from before.
+fn scratch(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
     }
-    COMPRESSOR.with_borrow_mut(|compressor| match block.chunks.len() {
-        1 => compressor.compress(&block.plain),
-        _ => compressor.compress_fully(&block.plain),
-    })
+    &mut buffer[..len]
 }
 
 fn u32_len(len: usize) -> u32 {
@@ -454,7 +524,9 @@ mod tests {
         let mut plain = vec![0; PACK_BYTES as usize - (1 << 16)];
         blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut plain);
         let chunk = BlockChunk { id: ShortId([0; 20]), kind: ChunkKind::Data, len: u32_len(plain.len()) };
-        Block { kind: PackKind::Data, plain, chunks: vec![chunk] }
+        let mut raw = RawBlock::with_capacity(plain.len());
+        raw.push(&plain);
+        Block { kind: PackKind::Data, raw, chunks: vec![chunk] }
     }
 
     #[test]

@@ -106,7 +106,9 @@ impl<'r> Session<'r> {
         let len = u32::try_from(plain.len()).expect("chunks are at most 8 MiB long");
         let chunk = BlockChunk { id: id.into(), kind, len };
         if plain.len() >= LARGE_CHUNK_BYTES {
-            self.push(Block { kind: PackKind::of(kind), plain: plain.to_vec(), chunks: vec![chunk] }, cx)?;
+            let mut raw = self.packer.blank(plain.len());
+            raw.push(plain);
+            self.push(Block { kind: PackKind::of(kind), raw, chunks: vec![chunk] }, cx)?;
         } else {
             self.gather(kind, origin, plain, chunk, cx)?;
         }
@@ -178,16 +180,16 @@ impl<'r> Session<'r> {
                 {
                     self.push(oldest, cx)?;
                 }
-                let block =
-                    Block { kind: PackKind::of(kind), plain: Vec::with_capacity(BLOCK_BYTES), chunks: Vec::new() };
+                let raw = self.packer.blank(BLOCK_BYTES + LARGE_CHUNK_BYTES);
+                let block = Block { kind: PackKind::of(kind), raw, chunks: Vec::new() };
                 self.open.push_back((origin, block));
                 self.open.len() - 1
             }
         };
         let block = &mut self.open[at].1;
-        block.plain.extend_from_slice(plain);
+        block.raw.push(plain);
         block.chunks.push(chunk);
-        if block.plain.len() >= BLOCK_BYTES
+        if block.raw.plain().len() >= BLOCK_BYTES
             && let Some((_, full)) = self.open.remove(at)
         {
             self.push(full, cx)?;

@@ -5,6 +5,7 @@
 //!
 //! What this leaves to others: one counter per pack that hands out ordinals, and the binding.
 
+use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 use zeroize::Zeroizing;
 
@@ -92,6 +93,50 @@ pub fn unseal_record(
     sealed: Vec<u8>,
 ) -> Result<Vec<u8>, SealBroken> {
     unseal_with_nonce(&key.0, nonce(ordinal), &associated_data(binding, record, ordinal, last), sealed)
+}
+
+/// [`seal_record`] from one place to another: `sealed` has exactly the length of `plain` and [`TAG_LEN`] more.
+///
+/// The same duty: an `ordinal` must **never** repeat under one key.
+///
+/// # Panics
+/// When the lengths do not fit.
+pub fn seal_record_to(
+    key: &PackSealKey,
+    binding: &[u8; BINDING_LEN],
+    record: RecordType,
+    ordinal: u32,
+    last: bool,
+    plain: &[u8],
+    sealed: &mut [u8],
+) {
+    let (ciphertext, tag) = sealed.split_at_mut(plain.len());
+    let buffer = InOutBuf::new(plain, ciphertext).expect("the ciphertext was split off at the length of the plaintext");
+    let made = ChaCha20Poly1305::new((&*key.0).into())
+        .encrypt_inout_detached(&nonce(ordinal).into(), &associated_data(binding, record, ordinal, last), buffer)
+        .expect("only a message over 256 GiB is refused, and blocks end at 16 MiB");
+    tag.copy_from_slice(&made);
+}
+
+/// [`unseal_record`] from one place to another: `plain` is [`TAG_LEN`] bytes shorter than `sealed`.
+///
+/// # Errors
+/// [`SealBroken`] as there; `plain` holds nothing of use then.
+pub fn unseal_record_to(
+    key: &PackSealKey,
+    binding: &[u8; BINDING_LEN],
+    record: RecordType,
+    ordinal: u32,
+    last: bool,
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Result<(), SealBroken> {
+    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(SealBroken)?;
+    let buffer = InOutBuf::new(ciphertext, plain).map_err(|_| SealBroken)?;
+    let aad = associated_data(binding, record, ordinal, last);
+    ChaCha20Poly1305::new((&*key.0).into())
+        .decrypt_inout_detached(&nonce(ordinal).into(), &aad, buffer, tag.into())
+        .map_err(|_| SealBroken)
 }
 
 /// RFC 8439, section 2.8, with the output as in RFC 5116: ciphertext, then tag.
@@ -200,6 +245,23 @@ mod tests {
             let sealed = seal_record(&key(), &BINDING, RecordType::Footer, ordinal, last, plain.clone());
             prop_assert_eq!(sealed.len(), plain.len() + TAG_LEN);
             prop_assert_eq!(unseal_record(&key(), &BINDING, RecordType::Footer, ordinal, last, sealed), Ok(plain));
+        }
+
+        #[test]
+        fn sealing_to_another_place_gives_the_same_bytes(plain: Vec<u8>, ordinal: u32) {
+            let (key, record) = (key(), RecordType::Block);
+            let mut sealed = vec![1; plain.len() + TAG_LEN];
+            seal_record_to(&key, &BINDING, record, ordinal, false, &plain, &mut sealed);
+            prop_assert_eq!(&sealed, &seal_record(&key, &BINDING, record, ordinal, false, plain.clone()));
+            let mut opened = vec![1; plain.len()];
+            prop_assert_eq!(unseal_record_to(&key, &BINDING, record, ordinal, false, &sealed, &mut opened), Ok(()));
+            prop_assert_eq!(opened, &plain[..]);
+            let mut longer = vec![1; plain.len() + 1];
+            let refused = unseal_record_to(&key, &BINDING, record, ordinal, false, &sealed, &mut longer);
+            prop_assert_eq!(refused, Err(SealBroken));
+            sealed[plain.len()] ^= 1;
+            let refused = unseal_record_to(&key, &BINDING, record, ordinal, false, &sealed, &mut longer[1..]);
+            prop_assert_eq!(refused, Err(SealBroken));
         }
 
         #[test]

@@ -32,9 +32,6 @@ const SAMPLE_STEP: usize = 11_717;
 /// The lowest level that still codes literals: a negative one would not notice base64 or a skewed alphabet.
 const SAMPLE_LEVEL: i32 = 1;
 
-/// Room left behind the coded bytes, so that a seal can be appended without moving them.
-const SPARE_LEN: usize = super::aead::TAG_LEN;
-
 /// Why coded bytes were refused. Their seal held, so they were made like this.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
@@ -63,37 +60,68 @@ pub enum CompressError {
     Memory(usize),
 }
 
+/// Plaintext as it is stored when it does not compress: behind its codec byte, so that it is sealed from where it lies.
+pub struct RawBlock(Vec<u8>);
+
+impl RawBlock {
+    /// An empty one with room for `len` bytes of plaintext.
+    pub fn with_capacity(len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(CODEC_LEN + len);
+        bytes.push(CODEC_RAW);
+        Self(bytes)
+    }
+
+    /// Appends plaintext.
+    pub fn push(&mut self, plain: &[u8]) {
+        self.0.extend_from_slice(plain);
+    }
+
+    /// Takes all plaintext away, and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.truncate(CODEC_LEN);
+    }
+
+    /// The plaintext.
+    pub fn plain(&self) -> &[u8] {
+        &self.0[CODEC_LEN..]
+    }
+
+    /// Codec byte and plaintext.
+    pub fn coded(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Codes blocks at one level. One per worker thread: zstd reuses the context, and a fresh one for each block takes a
 /// quarter longer.
 pub struct Compressor {
     zstd: bulk::Compressor<'static>,
     sampler: bulk::Compressor<'static>,
-    /// Holds the frame before it is copied to a vector of its own length, which is what waits for its pack to fill up. As
-    /// long as the longest block so far.
+    /// Codec byte and frame of the block that was compressed last. As long as the longest block so far.
     scratch: Vec<u8>,
 }
 
 impl Compressor {
     /// A compressor at zstd's `level`; one out of zstd's range counts as the nearest in it, 0 as zstd's default.
     pub fn new(level: i32) -> Self {
-        Self { zstd: context(level), sampler: context(SAMPLE_LEVEL), scratch: Vec::new() }
+        Self { zstd: context(level), sampler: context(SAMPLE_LEVEL), scratch: vec![CODEC_ZSTD] }
     }
 
-    /// `plain` as codec byte and data, never more than [`CODEC_LEN`] longer; with room for a tag behind it.
+    /// `block` as codec byte and data, never longer than the block itself.
     ///
-    /// For pieces of large files. Data of which no sample compresses is stored raw without trying the rest.
-    pub fn compress(&mut self, plain: &[u8]) -> Vec<u8> {
-        if self.looks_random(plain) { coded(CODEC_RAW, plain) } else { self.compress_fully(plain) }
+    /// For pieces of large files. Data of which no sample compresses is left raw without trying the rest.
+    pub fn compress<'a>(&'a mut self, block: &'a RawBlock) -> &'a [u8] {
+        if self.looks_random(block.plain()) { block.coded() } else { self.compress_fully(block) }
     }
 
-    /// [`Compressor::compress`], but all of `plain` is tried however random it looks.
+    /// [`Compressor::compress`], but all of the block is tried however random it looks.
     ///
     /// For blocks of many small files: what icons or small archives have in common lies too far apart for samples, which
     /// cost 1 to 2 % there, and opening such files takes longer than compressing them.
-    pub fn compress_fully(&mut self, plain: &[u8]) -> Vec<u8> {
-        match compress_if_smaller(&mut self.zstd, plain, &mut self.scratch) {
-            Some(frame) => coded(CODEC_ZSTD, frame),
-            None => coded(CODEC_RAW, plain),
+    pub fn compress_fully<'a>(&'a mut self, block: &'a RawBlock) -> &'a [u8] {
+        match compress_if_smaller(&mut self.zstd, block.plain(), &mut self.scratch) {
+            Some(coded_len) => &self.scratch[..coded_len],
+            None => block.coded(),
         }
     }
 
@@ -147,26 +175,15 @@ fn context(level: i32) -> bulk::Compressor<'static> {
     bulk::Compressor::new(level).expect("zstd brings a level into its range and refuses none")
 }
 
-fn coded(codec: u8, data: &[u8]) -> Vec<u8> {
-    let mut coded = Vec::with_capacity(CODEC_LEN + data.len() + SPARE_LEN);
-    coded.push(codec);
-    coded.extend_from_slice(data);
-    coded
-}
-
-/// The frame, at the start of `scratch`, if it saves one byte in [`MIN_GAIN`].
-fn compress_if_smaller<'a>(
-    zstd: &mut bulk::Compressor<'static>,
-    plain: &[u8],
-    scratch: &'a mut Vec<u8>,
-) -> Option<&'a [u8]> {
-    let most = plain.len() - plain.len().div_ceil(MIN_GAIN);
+/// Puts the frame behind the codec byte in `scratch`, if it saves one byte in [`MIN_GAIN`]; answers the length of both.
+fn compress_if_smaller(zstd: &mut bulk::Compressor<'static>, plain: &[u8], scratch: &mut Vec<u8>) -> Option<usize> {
+    let most = CODEC_LEN + plain.len() - plain.len().div_ceil(MIN_GAIN);
     if scratch.len() < most {
         scratch.resize(most, 0);
     }
     // zstd errs as soon as it runs out of room. Any other error (no memory) may end the same way: raw is always right.
-    let frame_len = zstd.compress_to_buffer(plain, &mut scratch[..most]).ok()?;
-    scratch.get(..frame_len)
+    let frame_len = zstd.compress_to_buffer(plain, &mut scratch[CODEC_LEN..most]).ok()?;
+    Some(CODEC_LEN + frame_len)
 }
 
 /// What the single frame in `data` says of the length of its content.
@@ -206,17 +223,25 @@ mod tests {
     }
 
     fn as_zstd(frame: &[u8]) -> Vec<u8> {
-        coded(CODEC_ZSTD, frame)
+        [&[CODEC_ZSTD], frame].concat()
+    }
+
+    fn block(plain: &[u8]) -> RawBlock {
+        let mut block = RawBlock::with_capacity(plain.len());
+        block.push(plain);
+        block
     }
 
     #[test]
     fn text_is_compressed_and_noise_is_not() {
         let mut compressor = Compressor::new(3);
         for len in [1 << 10, 100 << 10, 3 << 20] {
-            let coded = compressor.compress(&text(len));
+            let block_of_text = block(&text(len));
+            let coded = compressor.compress(&block_of_text);
             assert_eq!(coded[0], CODEC_ZSTD);
             assert!(coded.len() < len / 3);
-            let coded = compressor.compress(&noise(1, len));
+            let noise = block(&noise(1, len));
+            let coded = compressor.compress(&noise);
             assert_eq!(coded[0], CODEC_RAW);
             assert_eq!(coded.len(), CODEC_LEN + len);
         }
@@ -226,18 +251,22 @@ mod tests {
     fn a_reused_context_gives_the_same_bytes_as_a_fresh_one() {
         let mut reused = Compressor::new(3);
         for plain in [text(300_000), noise(1, 70_000), Vec::new(), text(100), noise(2, 10), text(200_000)] {
-            let coded = reused.compress(&plain);
-            assert_eq!(coded, Compressor::new(3).compress(&plain));
-            assert_eq!(decompress(&coded, plain.len()).unwrap(), plain);
+            let block = block(&plain);
+            let coded = reused.compress(&block);
+            assert_eq!(coded, Compressor::new(3).compress(&block));
+            assert_eq!(decompress(coded, plain.len()).unwrap(), plain);
         }
     }
 
     #[test]
-    fn coded_bytes_leave_room_for_a_seal() {
-        for plain in [text(1000), noise(1, 1000)] {
-            let coded = Compressor::new(3).compress(&plain);
-            assert!(coded.capacity() >= coded.len() + super::super::aead::TAG_LEN);
-        }
+    fn a_block_that_is_filled_again_holds_nothing_of_what_it_held() {
+        let mut used = block(&text(5000));
+        used.clear();
+        assert_eq!(used.coded(), [CODEC_RAW]);
+        used.push(b"new ");
+        used.push(b"bytes");
+        assert_eq!(used.plain(), b"new bytes");
+        assert_eq!(decompress(used.coded(), 9).unwrap(), b"new bytes");
     }
 
     #[test]
@@ -245,24 +274,25 @@ mod tests {
         let mut mixed = noise(1, 256 << 10);
         mixed.extend(text(48 << 10));
         mixed.extend(noise(2, 256 << 10));
-        assert_eq!(Compressor::new(3).compress(&mixed)[0], CODEC_ZSTD);
+        assert_eq!(Compressor::new(3).compress(&block(&mixed))[0], CODEC_ZSTD);
     }
 
     #[test]
     fn what_lies_too_far_apart_for_samples_is_found_by_trying_all() {
         let repeated = [noise(1, 200 << 10), noise(1, 200 << 10)].concat();
         let mut compressor = Compressor::new(3);
-        assert_eq!(compressor.compress(&repeated)[0], CODEC_RAW);
-        let coded = compressor.compress_fully(&repeated);
+        let block = block(&repeated);
+        assert_eq!(compressor.compress(&block)[0], CODEC_RAW);
+        let coded = compressor.compress_fully(&block);
         assert!(coded.len() < repeated.len() * 6 / 10);
-        assert_eq!(decompress(&coded, repeated.len()).unwrap(), repeated);
+        assert_eq!(decompress(coded, repeated.len()).unwrap(), repeated);
     }
 
     #[test]
     fn a_level_out_of_range_counts_as_the_nearest() {
         for level in [i32::MIN, i32::MAX] {
-            let coded = Compressor::new(level).compress(&text(5000));
-            assert_eq!(decompress(&coded, 5000).unwrap(), text(5000));
+            let (mut compressor, block) = (Compressor::new(level), block(&text(5000)));
+            assert_eq!(decompress(compressor.compress(&block), 5000).unwrap(), text(5000));
         }
     }
 
@@ -273,7 +303,7 @@ mod tests {
             let refused = decompress(&bomb, announced);
             assert!(matches!(refused, Err(CompressError::Length { found: 0x80_0000, .. })));
         }
-        let raw = coded(CODEC_RAW, b"abc");
+        let raw = [&[CODEC_RAW][..], b"abc"].concat();
         assert!(matches!(decompress(&raw, 2), Err(CompressError::Length { found: 3, .. })));
         assert!(matches!(decompress(&raw, usize::MAX), Err(CompressError::Length { found: 3, .. })));
     }
@@ -331,12 +361,13 @@ mod tests {
                 .iter()
                 .flat_map(|&(random, len, seed)| if random { noise(seed, len) } else { text(len) })
                 .collect();
-            let coded = Compressor::new(level).compress(&plain);
+            let block = block(&plain);
+            let (mut sampling, mut trying) = (Compressor::new(level), Compressor::new(level));
+            let (coded, fully) = (sampling.compress(&block), trying.compress_fully(&block));
             prop_assert!(coded.len() <= CODEC_LEN + plain.len());
-            let fully = Compressor::new(level).compress_fully(&plain);
             prop_assert!(fully.len() <= coded.len());
-            prop_assert_eq!(decompress(&fully, plain.len()).unwrap(), plain.clone());
-            prop_assert_eq!(decompress(&coded, plain.len()).unwrap(), plain);
+            prop_assert_eq!(decompress(fully, plain.len()).unwrap(), plain.clone());
+            prop_assert_eq!(decompress(coded, plain.len()).unwrap(), plain);
         }
 
         #[test]
