@@ -357,6 +357,8 @@ impl Bundle {
 }
 
 impl Record for Bundle {
+    const IS_SECRET: bool = true;
+
     fn write(&self, out: &mut Writer) {
         out.map(|fields| {
             fields.at(0).bytes(&self.repository.0);

@@ -6,7 +6,7 @@
 
 use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// Unknown keys from here on are kept and ignored; unknown keys below are refused.
 pub const FIRST_OPTIONAL_KEY: u64 = 64;
@@ -50,6 +50,9 @@ pub type Result<T> = std::result::Result<T, RecordError>;
 
 /// Something with one canonical form in CBOR.
 pub trait Record: Sized {
+    /// Whether it holds secrets: its encoded form is then wiped wherever this module makes one.
+    const IS_SECRET: bool = false;
+
     /// Appends the canonical form.
     fn write(&self, out: &mut Writer);
 
@@ -57,9 +60,9 @@ pub trait Record: Sized {
     fn read(input: &mut Decoder<'_>) -> Result<Self>;
 }
 
-/// The canonical form of `record`.
+/// The canonical form of `record`. Of a secret one the caller wipes it.
 pub fn encode<T: Record>(record: &T) -> Vec<u8> {
-    let mut out = Writer::new();
+    let mut out = if T::IS_SECRET { Writer::wiping() } else { Writer::new() };
     record.write(&mut out);
     out.into_bytes()
 }
@@ -96,22 +99,28 @@ pub fn decode<T: Record>(bytes: &[u8]) -> Result<T> {
     if input.position() != bytes.len() {
         return Err(RecordError::Malformed("bytes after the end"));
     }
-    if *Zeroizing::new(encode(&record)) != bytes {
-        return Err(RecordError::NotCanonical);
+    let mut again = encode(&record);
+    let is_canonical = again == bytes;
+    if T::IS_SECRET {
+        again.zeroize();
     }
-    Ok(record)
+    if is_canonical { Ok(record) } else { Err(RecordError::NotCanonical) }
 }
 
 /// Appends CBOR values to a buffer. Writing to memory cannot fail.
-/// What it wrote is wiped when it is dropped, since some records hold secrets.
-pub struct Writer(Encoder<Vec<u8>>);
+pub struct Writer {
+    cbor: Encoder<Vec<u8>>,
+    is_wiping: bool,
+}
 
-/// Room at the start, so that a record with secrets is not copied while it grows.
-const WRITER_BYTES: usize = 1024;
+/// Room at the start for a record with secrets, so that it is not copied while it grows.
+const SECRET_BYTES: usize = 1024;
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.writer_mut().zeroize();
+        if self.is_wiping {
+            self.cbor.writer_mut().zeroize();
+        }
     }
 }
 
@@ -124,53 +133,58 @@ impl Default for Writer {
 impl Writer {
     /// Begins with nothing.
     pub fn new() -> Self {
-        Self(Encoder::new(Vec::with_capacity(WRITER_BYTES)))
+        Self { cbor: Encoder::new(Vec::new()), is_wiping: false }
+    }
+
+    /// Begins with nothing, and wipes what it wrote when it is dropped.
+    fn wiping() -> Self {
+        Self { cbor: Encoder::new(Vec::with_capacity(SECRET_BYTES)), is_wiping: true }
     }
 
     /// All that was written.
     pub fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(self.0.writer_mut())
+        std::mem::take(self.cbor.writer_mut())
     }
 
     /// Bytes written so far.
     #[allow(clippy::len_without_is_empty)] // a writer's position, not a collection
     pub fn len(&self) -> usize {
-        self.0.writer().len()
+        self.cbor.writer().len()
     }
 
     /// An unsigned integer in its shortest form.
     pub fn uint(&mut self, value: u64) {
-        self.0.u64(value).expect("writing to memory cannot fail");
+        self.cbor.u64(value).expect("writing to memory cannot fail");
     }
 
     /// A signed integer in its shortest form.
     pub fn int(&mut self, value: i64) {
-        self.0.i64(value).expect("writing to memory cannot fail");
+        self.cbor.i64(value).expect("writing to memory cannot fail");
     }
 
     /// A byte string.
     pub fn bytes(&mut self, value: &[u8]) {
-        self.0.bytes(value).expect("writing to memory cannot fail");
+        self.cbor.bytes(value).expect("writing to memory cannot fail");
     }
 
     /// A text string.
     pub fn text(&mut self, value: &str) {
-        self.0.str(value).expect("writing to memory cannot fail");
+        self.cbor.str(value).expect("writing to memory cannot fail");
     }
 
     /// True or false.
     pub fn bool(&mut self, value: bool) {
-        self.0.bool(value).expect("writing to memory cannot fail");
+        self.cbor.bool(value).expect("writing to memory cannot fail");
     }
 
     /// Nothing.
     pub fn null(&mut self) {
-        self.0.null().expect("writing to memory cannot fail");
+        self.cbor.null().expect("writing to memory cannot fail");
     }
 
     /// The head of an array of `len` values that follow.
     pub fn array(&mut self, len: usize) {
-        self.0.array(len as u64).expect("writing to memory cannot fail");
+        self.cbor.array(len as u64).expect("writing to memory cannot fail");
     }
 
     /// An array of what `write` writes for each item.
@@ -183,33 +197,38 @@ impl Writer {
 
     /// Bytes that are CBOR already.
     pub fn raw(&mut self, cbor: &[u8]) {
-        self.0.writer_mut().extend_from_slice(cbor);
+        self.cbor.writer_mut().extend_from_slice(cbor);
     }
 
     /// A map; `fill` puts its fields in ascending order of their keys.
-    pub fn map(&mut self, fill: impl FnOnce(&mut Fields)) {
-        let mut fields = Fields { count: 0, last: None, body: Writer::new() };
+    pub fn map(&mut self, fill: impl FnOnce(&mut Fields<'_>)) {
+        let start = self.len();
+        let mut fields = Fields { count: 0, last: None, out: self };
         fill(&mut fields);
-        self.0.map(fields.count).expect("writing to memory cannot fail");
-        self.raw(fields.body.0.writer());
+        let count = fields.count;
+        // How long the head is shows when the fields have been counted: it comes last and is turned to the front.
+        let end = self.len();
+        self.cbor.map(count).expect("writing to memory cannot fail");
+        let head_len = self.len() - end;
+        self.cbor.writer_mut()[start..].rotate_right(head_len);
     }
 }
 
 /// Fields of a map that is being written.
-pub struct Fields {
+pub struct Fields<'a> {
     count: u64,
     last: Option<u64>,
-    body: Writer,
+    out: &'a mut Writer,
 }
 
-impl Fields {
+impl Fields<'_> {
     /// The value of `key` is what is written to the result. **Keys must ascend**, which is asserted.
     pub fn at(&mut self, key: u64) -> &mut Writer {
         assert!(self.last.is_none_or(|last| last < key), "keys of a record ascend");
         self.last = Some(key);
         self.count += 1;
-        self.body.uint(key);
-        &mut self.body
+        self.out.uint(key);
+        self.out
     }
 
     /// Writes the field only when there is a value.
@@ -361,6 +380,18 @@ mod tests {
         assert_eq!(encode(&sample), kept);
         let refused = [0xa2, 0x00, 0x07, 0x18, 63, 0x61, b'x'];
         assert_eq!(decode::<Sample>(&refused), Err(RecordError::Newer { what: "field", code: 63 }));
+    }
+
+    #[test]
+    fn a_map_of_many_fields_inside_another_has_its_head_in_front() {
+        let mut out = Writer::new();
+        out.map(|fields| {
+            fields.at(1).map(|fields| (0..30).for_each(|key| fields.at(key).null()));
+            fields.at(2).text("end");
+        });
+        let bytes = out.into_bytes();
+        assert_eq!(bytes[..6], [0xa2, 0x01, 0xb8, 30, 0x00, 0xf6]);
+        assert!(bytes.ends_with(&[0x18, 29, 0xf6, 0x02, 0x63, b'e', b'n', b'd']));
     }
 
     #[test]
