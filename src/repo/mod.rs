@@ -24,6 +24,7 @@ use crate::seal::hpke::DataPrivateKey;
 use crate::store::{ObjectKind, ObjectName, Store, StoreError};
 
 pub mod access;
+mod buffer;
 pub mod charter;
 pub mod commit;
 pub mod fetch;

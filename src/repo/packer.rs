@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::buffer::PackBuffer;
 use super::objects::Objects;
 use crate::error::{Error, Result};
 use crate::format::EncodeError;
@@ -93,7 +94,7 @@ struct State {
     stored: Vec<StoredPack>,
     failure: Option<Arc<Error>>,
     /// Buffers of packs that were put: with those in use no more than [`PACKS_MAX`].
-    spare_packs: Vec<Vec<u8>>,
+    spare_packs: Vec<PackBuffer>,
     /// Blocks that were sealed, empty: no more than may be in work.
     spare_blocks: Vec<RawBlock>,
     /// What workers that do nothing at the moment have left: no more than there are cores.
@@ -111,7 +112,7 @@ struct OpenPack {
 
 struct Filling {
     /// As long as a full pack, or longer for a block that fits into none.
-    bytes: Vec<u8>,
+    buffer: PackBuffer,
     /// How many of them have been given out, from the start.
     used: usize,
     directory: Directory,
@@ -130,8 +131,8 @@ struct Place {
 }
 
 struct SealedPack {
-    /// The pack, and what else its buffer held before.
-    bytes: Vec<u8>,
+    /// Begins with the pack; what comes after it is left over from before.
+    buffer: PackBuffer,
     stored: StoredPack,
 }
 
@@ -325,13 +326,13 @@ impl Shared {
         }
     }
 
-    fn new_pack(&self, kind: PackKind, spare: Option<Vec<u8>>) -> Result<OpenPack> {
+    fn new_pack(&self, kind: PackKind, spare: Option<PackBuffer>) -> Result<OpenPack> {
         let (header, keys) = PackKeys::fresh(kind, self.keyring.newest(), &self.keyring.repository)
             .map_err(|error| Error::Encode { what: "a pack", source: EncodeError::Hpke(error) })?;
-        let mut bytes = spare.unwrap_or_else(|| vec![0; self.pack_bytes as usize]);
-        bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+        let mut buffer = spare.unwrap_or_else(|| PackBuffer::new(self.pack_bytes as usize));
+        buffer.bytes_mut()[..HEADER_LEN].copy_from_slice(&header.to_bytes());
         let filling = Filling {
-            bytes,
+            buffer,
             used: HEADER_LEN,
             directory: Directory::default(),
             chunks: Vec::new(),
@@ -373,13 +374,13 @@ impl Shared {
             let next = sealed.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(mut pack) = next else { return };
             let len = usize::try_from(pack.stored.row.bytes).expect("a pack fits in memory");
-            match objects.put(pack.stored.row.kind.object_kind(), &pack.bytes[..len]) {
+            match objects.put(pack.stored.row.kind.object_kind(), &pack.buffer.bytes()[..len]) {
                 Ok(name) => {
                     pack.stored.row.id = name.id().into();
                     let mut state = self.lock();
                     state.stored.push(pack.stored);
-                    if pack.bytes.len() == self.pack_bytes as usize {
-                        state.spare_packs.push(pack.bytes);
+                    if pack.buffer.bytes().len() == self.pack_bytes as usize {
+                        state.spare_packs.push(pack.buffer);
                     }
                     state.packs -= 1;
                     drop(state);
@@ -431,8 +432,8 @@ impl OpenPack {
         let directory = std::mem::take(&mut filling.directory);
         let tail = self.keys.seal_tail(&directory, u32_len(filling.used), length);
         filling.make_room(tail.len());
-        let end = filling.used + tail.len();
-        filling.bytes[filling.used..end].copy_from_slice(&tail);
+        let (start, end) = (filling.used, filling.used + tail.len());
+        filling.buffer.bytes_mut()[start..end].copy_from_slice(&tail);
         let block = |(ordinal, block): (usize, &DirectoryBlock)| BlockRow {
             pack: 0,
             ordinal: u32_len(ordinal),
@@ -452,15 +453,15 @@ impl OpenPack {
         };
         let blocks = directory.blocks.iter().enumerate().map(block).collect();
         let chunks = std::mem::take(&mut filling.chunks);
-        SealedPack { bytes: std::mem::take(&mut filling.bytes), stored: StoredPack { row, blocks, chunks } }
+        SealedPack { buffer: std::mem::take(&mut filling.buffer), stored: StoredPack { row, blocks, chunks } }
     }
 }
 
 impl Filling {
     /// Sees to it that so many bytes follow those that were given out.
     fn make_room(&mut self, len: usize) {
-        if self.bytes.len() < self.used + len {
-            self.bytes.resize(self.used + len, 0);
+        if self.buffer.bytes().len() < self.used + len {
+            self.buffer.lengthen(self.used + len);
         }
     }
 }
@@ -481,7 +482,7 @@ fn seal_into(place: &Place, coded: &[u8], sealed: &mut Vec<u8>, opened: &mut Vec
     if !place.pack.keys.opens_to(place.ordinal, sealed, coded, scratch(opened, coded.len())) {
         return Err(Error::SelfCheck);
     }
-    place.pack.lock().bytes[place.offset..place.offset + sealed.len()].copy_from_slice(sealed);
+    place.pack.lock().buffer.bytes_mut()[place.offset..place.offset + sealed.len()].copy_from_slice(sealed);
     Ok(())
 }
 

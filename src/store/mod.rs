@@ -219,6 +219,9 @@ pub enum StoreError {
     Other(#[source] io::Error),
 }
 
+/// What begins on a boundary of so many bytes in memory may be written without being copied by the system.
+pub const PAGE_BYTES: usize = 4096;
+
 /// Named objects in some place. An object is written once, whole, and is durable when `put` returns.
 pub trait Store: Send + Sync {
     /// Where the store is, for messages: a path or a URL without credentials.

@@ -11,6 +11,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::store::PAGE_BYTES;
+
 /// Folders are for their owner alone.
 pub(super) const FOLDER_MODE: Mode = Mode::RWXU;
 
@@ -69,8 +71,11 @@ impl Disk {
         Ok(File::from(rustix::fs::openat(&self.root, path, flags, FILE_MODE)?))
     }
 
+    /// Writes a file that is empty. The pages of a pack go past the system's cache: nobody reads them soon, what others read
+    /// stays in it, and the copy is saved.
     pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
+        let written = write_pages(file, bytes)?;
+        file.write_all(&bytes[written..])
     }
 
     pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
@@ -122,6 +127,31 @@ impl Disk {
     pub(super) fn unlink(&self, path: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
     }
+}
+
+/// Writes as many whole pages past the cache as the file system takes, and says how many bytes these are.
+fn write_pages(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+    let whole_pages = bytes.len() - bytes.len() % PAGE_BYTES;
+    if !bytes.as_ptr().addr().is_multiple_of(PAGE_BYTES) || whole_pages == 0 {
+        return Ok(0);
+    }
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    if rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
+        return Ok(0);
+    }
+    let mut written = 0;
+    while written < whole_pages {
+        match file.write(&bytes[written..whole_pages]) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Larger pages than usual, or a place in the middle of one after a write that was cut short.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    rustix::fs::fcntl_setfl(file, flags)?;
+    Ok(written)
 }
 
 /// Marks a temporary as one whose writer lives; `false` if somebody is clearing it away at this moment.

@@ -91,6 +91,21 @@ fn an_object_is_a_file_that_nobody_may_write() {
 }
 
 #[test]
+fn bytes_of_any_length_are_written_from_a_page_boundary_and_from_elsewhere() {
+    let (_folder, store) = made();
+    let memory: Vec<u8> = (0..6 * crate::store::PAGE_BYTES).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let boundary = memory.as_ptr().align_offset(crate::store::PAGE_BYTES);
+    for start in [boundary, boundary + 1] {
+        for len in [0, 1, 4095, 4096, 4097, 3 * 4096, 4 * 4096 + 100] {
+            let bytes = &memory[start..start + len];
+            let name = name_of(ObjectKind::Packs, bytes);
+            store.put(&name, bytes).unwrap();
+            assert!(fs::read(at(&store, &name)).unwrap() == bytes, "{len} from {start}");
+        }
+    }
+}
+
+#[test]
 fn a_repeated_put_leaves_the_file_alone_and_a_healing_one_makes_a_new_file() {
     let (_around, store) = made();
     let name = name_of(ObjectKind::Packs, b"pack");
