@@ -71,6 +71,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Name of the machine that the snapshot shows, instead of this machine''s own')
             [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Series that the snapshot belongs to, such as `nightly`')
             [CompletionResult]::new('--time', '--time', [CompletionResultType]::ParameterName, 'When the backup was made, if not now: RFC 3339, or local time as 2026-11-01 or "2026-11-01 03:00"')
+            [CompletionResult]::new('--compression', '--compression', [CompletionResultType]::ParameterName, 'How much time to spend on making data smaller')
             [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
             [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
             [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')

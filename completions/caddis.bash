@@ -194,7 +194,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__backup)
-            opts="-f -r -q -v -h --init --tag --host --label --time --force --ignore-inode --ignore-ctime --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-f -r -q -v -h --init --tag --host --label --time --force --ignore-inode --ignore-ctime --compression --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -214,6 +214,10 @@ _caddis() {
                     ;;
                 --time)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression)
+                    COMPREPLY=($(compgen -W "off fast auto better max" -- "${cur}"))
                     return 0
                     ;;
                 --repo)

@@ -59,6 +59,11 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l tag -d 'Give th
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l host -d 'Name of the machine that the snapshot shows, instead of this machine\'s own' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l label -d 'Series that the snapshot belongs to, such as `nightly`' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l time -d 'When the backup was made, if not now: RFC 3339, or local time as 2026-11-01 or "2026-11-01 03:00"' -r
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l compression -d 'How much time to spend on making data smaller' -r -f -a "off\t''
+fast\t''
+auto\t''
+better\t''
+max\t''"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"

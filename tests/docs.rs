@@ -324,8 +324,12 @@ fn no_text_names_an_option_that_does_not_exist() {
 
 #[test]
 fn caddis_1_lists_every_variable_of_this_program() {
+    fn collect(command: &Command, into: &mut BTreeSet<String>) {
+        into.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
+        command.get_subcommands().for_each(|below| collect(below, into));
+    }
     let mut wanted: BTreeSet<String> = OTHER_VARIABLES.iter().map(|&name| name.to_owned()).collect();
-    wanted.extend(Cli::command().get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
+    collect(&Cli::command(), &mut wanted);
     let tags = Page::parse(&read("man/caddis.1")).section("ENVIRONMENT").tags;
     let found = tags.into_iter().map(|(tag, _)| tag).filter(|tag| tag.starts_with("CADDIS_")).collect();
     assert_eq!(wanted, found);

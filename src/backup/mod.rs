@@ -14,6 +14,7 @@ use crate::repo::Repository;
 use crate::repo::commit::{Announcement, Attempt};
 use crate::repo::fetch::Reader;
 use crate::repo::session::{Relied, Session, Stored};
+use crate::seal::compress::Compression;
 
 mod content;
 mod frame;
@@ -48,6 +49,8 @@ pub struct Options {
     pub own_folders: Vec<std::path::PathBuf>,
     /// What makes a file one that has changed.
     pub detection: Detection,
+    /// How much time to spend on making data smaller.
+    pub compression: Compression,
 }
 
 impl Options {
@@ -107,7 +110,7 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
     let mut overtaken = Vec::new();
     for _ in 0..ATTEMPTS_MAX {
         let view = repository.look(cx)?; // W1: gc, then the index; only then what is known of the sources
-        let session = Session::start(repository, view, cx)?;
+        let session = Session::start(repository, view, options.compression, cx)?;
         let (walked, stored, relied, rows) = store_sources(session, sources, options, cx)?; // W2
         let millis = u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX);
         let summary = summarise(&walked, &stored, millis);

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::seal::compress::Compression;
 
 /// What somebody who has just installed the program needs to know.
 const AFTER_HELP: &str = "Begin with `caddis backup --init ~`. `caddis COMMAND --help` lists the options of a command; \
@@ -132,6 +134,31 @@ pub struct BackupArgs {
     /// Take a file for unchanged although its metadata were changed since, if its size and modification time were not
     #[arg(long)]
     pub ignore_ctime: bool,
+    /// How much time to spend on making data smaller
+    #[arg(long, value_name = "EFFORT", env = "CADDIS_COMPRESSION", hide_env_values = true, default_value = "auto")]
+    pub compression: Effort,
+}
+
+/// How much time to spend on making data smaller.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Effort {
+    Off,
+    Fast,
+    Auto,
+    Better,
+    Max,
+}
+
+impl From<Effort> for Compression {
+    fn from(effort: Effort) -> Self {
+        match effort {
+            Effort::Off => Self::Off,
+            Effort::Fast => Self::Fast,
+            Effort::Auto => Self::Auto,
+            Effort::Better => Self::Better,
+            Effort::Max => Self::Max,
+        }
+    }
 }
 
 /// Which snapshots are meant.

@@ -32,6 +32,7 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         time,
         own_folders: own,
         detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
+        compression: args.compression.into(),
     };
     let report = backup::backup(&mut repository, &sources, &options, cx)?;
     console.finish();

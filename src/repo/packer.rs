@@ -21,7 +21,7 @@ use crate::id::PrincipalId;
 use crate::keys::domain::ChunkKind;
 use crate::keys::keyring::Keyring;
 use crate::seal::aead::TAG_LEN;
-use crate::seal::compress::{Compressor, RawBlock};
+use crate::seal::compress::{Compression, Compressor, RawBlock};
 
 /// Packs in memory: one open of each kind, and two on their way.
 const PACKS_MAX: usize = 4;
@@ -35,8 +35,9 @@ const BLOCKS_PER_CORE: usize = 3;
 /// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
 const PACK_CHUNKS_MAX: usize = 1 << 18;
 
-/// zstd's own default: three quarters of what level 9 saves at four times its speed.
-const COMPRESSION_LEVEL: i32 = 3;
+/// In a block of chunks that are so long on average, of large files, samples tell whether it compresses: what such chunks
+/// have in common with each other is seldom more than what each has in itself.
+const SAMPLED_CHUNK_BYTES: usize = 64 << 10;
 
 /// Consecutive chunks that are compressed and sealed together.
 pub struct Block {
@@ -79,6 +80,7 @@ struct Shared {
     keyring: Arc<Keyring>,
     origin: PrincipalId,
     pack_bytes: u32,
+    compression: Compression,
     blocks_max: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -148,12 +150,19 @@ impl Packer {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn start(objects: &Objects, keyring: &Arc<Keyring>, origin: PrincipalId, pack_bytes: u32) -> Result<Self> {
+    pub fn start(
+        objects: &Objects,
+        keyring: &Arc<Keyring>,
+        origin: PrincipalId,
+        pack_bytes: u32,
+        compression: Compression,
+    ) -> Result<Self> {
         let (out, sealed) = mpsc::channel();
         let shared = Arc::new(Shared {
             keyring: Arc::clone(keyring),
             origin,
             pack_bytes,
+            compression,
             blocks_max: BLOCKS_PER_CORE * rayon::current_num_threads(),
             state: Mutex::new(State { out: Some(out), ..State::default() }),
             changed: Condvar::new(),
@@ -270,7 +279,7 @@ impl Shared {
     /// Compresses and seals one block and puts it in its place. Runs on a worker.
     fn pack_block(&self, mut block: Block) {
         let worker = self.lock().workers.pop();
-        let mut worker = worker.unwrap_or_else(Worker::new);
+        let mut worker = worker.unwrap_or_else(|| Worker::new(self.compression));
         if let Err(error) = self.pack(&block, &mut worker) {
             self.fail(error);
         }
@@ -287,9 +296,10 @@ impl Shared {
 
     fn pack(&self, block: &Block, worker: &mut Worker) -> Result<()> {
         let Worker { compressor, sealed, opened } = worker;
-        let coded = match block.chunks.len() {
-            1 => compressor.compress(&block.raw),
-            _ => compressor.compress_fully(&block.raw),
+        let coded = if block.raw.plain().len() >= block.chunks.len() * SAMPLED_CHUNK_BYTES {
+            compressor.compress(&block.raw)
+        } else {
+            compressor.compress_fully(&block.raw)
         };
         let place = self.place(block, coded.len() + TAG_LEN)?;
         seal_into(&place, coded, sealed, opened)?;
@@ -467,8 +477,8 @@ impl Filling {
 }
 
 impl Worker {
-    fn new() -> Self {
-        Self { compressor: Compressor::new(COMPRESSION_LEVEL), sealed: Vec::new(), opened: Vec::new() }
+    fn new(compression: Compression) -> Self {
+        Self { compressor: Compressor::new(compression), sealed: Vec::new(), opened: Vec::new() }
     }
 }
 
@@ -541,8 +551,9 @@ mod tests {
             drop(changed.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
             Ok(())
         });
+        let objects = Objects::new(Arc::new(store));
         let packer =
-            Packer::start(&Objects::new(Arc::new(store)), &keyring(), PrincipalId([4; 32]), PACK_BYTES).unwrap();
+            Packer::start(&objects, &keyring(), PrincipalId([4; 32]), PACK_BYTES, Compression::default()).unwrap();
         let shared = Arc::clone(&packer.shared);
         for number in 0..PACKS_MAX + shared.blocks_max {
             packer.push(block(number)).unwrap();

@@ -14,6 +14,7 @@ use crate::id::{ChunkId, PackId};
 use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
+use crate::seal::compress::Compression;
 use crate::store::ObjectKind;
 
 /// A block is closed when it has so many plain bytes: the ratio of a solid archive, and one file costs a millisecond to read.
@@ -72,10 +73,11 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     /// A listing fails; the system gives no threads.
-    pub fn start(repository: &'r Repository, view: View, cx: &Context<'_>) -> Result<Self> {
+    pub fn start(repository: &'r Repository, view: View, compression: Compression, cx: &Context<'_>) -> Result<Self> {
         let there = repository.packs_there(&view, cx)?;
         let origin = repository.signatory.public().principal();
-        let packer = Packer::start(&repository.objects, &repository.keyring, origin, repository.config.pack_bytes)?;
+        let pack_bytes = repository.config.pack_bytes;
+        let packer = Packer::start(&repository.objects, &repository.keyring, origin, pack_bytes, compression)?;
         Ok(Self {
             repository,
             view,
