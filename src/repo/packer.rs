@@ -23,8 +23,18 @@ use crate::keys::keyring::Keyring;
 use crate::seal::aead::TAG_LEN;
 use crate::seal::compress::{Compression, Compressor, RawBlock};
 
-/// Packs in memory: one open of each kind, and two on their way.
+/// Packs in memory: those that are open, and one or more on their way.
 const PACKS_MAX: usize = 4;
+
+/// Packs of data that are open at a time. Where data does not compress, blocks are so long that half a megabyte would be left
+/// at the end of each pack; the older one waits for blocks that are short enough, as long as the newer one is filled.
+const OPEN_DATA_PACKS: usize = 2;
+
+/// Blocks of trees compress well, and leave little.
+const OPEN_TREE_PACKS: usize = 1;
+
+// Whoever waits for memory waits for a put.
+const _: () = assert!(OPEN_DATA_PACKS + OPEN_TREE_PACKS < PACKS_MAX);
 
 /// Threads that put packs: while one waits for a disk's cache to be flushed, the other one writes.
 const PUT_THREADS: usize = 2;
@@ -88,7 +98,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    open: HashMap<PackKind, Arc<OpenPack>>,
+    /// Oldest first.
+    open: HashMap<PackKind, Vec<Arc<OpenPack>>>,
     /// Blocks that were pushed and are not in a pack yet.
     blocks: usize,
     /// Packs that are open or on their way.
@@ -218,10 +229,13 @@ impl Packer {
             state = self.shared.wait(state);
         }
         spent(&state)?;
-        let open: Vec<_> = state.open.drain().map(|(_, pack)| pack).collect();
+        let open: Vec<_> = state.open.drain().map(|(_, packs)| packs).collect();
         drop(state);
-        for pack in open {
-            self.shared.close(&pack, PackLength::Last { full: self.shared.pack_bytes });
+        let full = self.shared.pack_bytes;
+        for mut packs in open {
+            let last = packs.pop();
+            packs.iter().for_each(|pack| self.shared.close(pack, PackLength::Full(full)));
+            last.iter().for_each(|pack| self.shared.close(pack, PackLength::Last { full }));
         }
         let mut state = self.shared.lock();
         while state.failure.is_none() && state.packs > 0 {
@@ -307,32 +321,33 @@ impl Shared {
         Ok(())
     }
 
-    /// Finds a place for a block, in the open pack or in a new one.
+    /// Finds a place for a block, in the first open pack that has one or in a new one.
     fn place(&self, block: &Block, sealed_len: usize) -> Result<Place> {
+        let open_max = match block.kind {
+            PackKind::Data => OPEN_DATA_PACKS,
+            PackKind::Tree => OPEN_TREE_PACKS,
+        };
         let mut state = self.lock();
         loop {
             spent(&state)?;
-            let pack = match state.open.get(&block.kind) {
-                Some(pack) => Arc::clone(pack),
-                None if state.packs < PACKS_MAX => {
-                    let spare = state.spare_packs.pop();
-                    let pack = Arc::new(self.new_pack(block.kind, spare)?);
-                    state.packs += 1;
-                    state.open.insert(block.kind, Arc::clone(&pack));
-                    pack
-                }
-                None => {
-                    state = self.wait(state);
-                    continue;
-                }
-            };
-            if let Some((ordinal, offset)) = pack.reserve(block, sealed_len, self.pack_bytes) {
-                return Ok(Place { pack, ordinal, offset });
+            let is_out_of_packs = state.packs == PACKS_MAX;
+            let open = state.open.entry(block.kind).or_default();
+            if let Some(place) = open.iter().find_map(|pack| pack.reserve(block, sealed_len, self.pack_bytes)) {
+                return Ok(place);
             }
-            state.open.remove(&block.kind);
-            drop(state);
-            self.close(&pack, PackLength::Full(self.pack_bytes));
-            state = self.lock();
+            if open.len() == open_max {
+                let oldest = open.remove(0);
+                drop(state);
+                self.close(&oldest, PackLength::Full(self.pack_bytes));
+                state = self.lock();
+            } else if is_out_of_packs {
+                state = self.wait(state);
+            } else {
+                let spare = state.spare_packs.pop();
+                let pack = Arc::new(self.new_pack(block.kind, spare)?);
+                state.packs += 1;
+                state.open.entry(block.kind).or_default().push(pack);
+            }
         }
     }
 
@@ -408,7 +423,7 @@ impl OpenPack {
     }
 
     /// A place for a block, if one is left.
-    fn reserve(&self, block: &Block, sealed_len: usize, pack_bytes: u32) -> Option<(u32, usize)> {
+    fn reserve(self: &Arc<Self>, block: &Block, sealed_len: usize, pack_bytes: u32) -> Option<Place> {
         let mut filling = self.lock();
         let offset = filling.used;
         let directory = &filling.directory;
@@ -435,7 +450,7 @@ impl OpenPack {
         filling.make_room(sealed_len);
         filling.used += sealed_len;
         filling.outstanding += 1;
-        Some((ordinal, offset))
+        Some(Place { pack: Arc::clone(self), ordinal, offset })
     }
 
     fn finish(&self, filling: &mut Filling, length: PackLength, origin: PrincipalId) -> SealedPack {
