@@ -1,13 +1,15 @@
 //! [`Reader`]: chunks by id. Every chunk is proved by its keyed hash before its bytes are used.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::Repository;
+use super::stretch::{Stretch, Stretches};
 use super::view::{View, is_absent, is_unreadable};
 use crate::error::{Error, Result};
-use crate::format::index::{PackRow, ShortId};
+use crate::format::index::{PackKind, PackRow, ShortId};
 use crate::format::pack::{BLOCK_BYTES_MAX, BLOCK_OVERHEAD, PackHeader, PackKeyError, PackKeys};
 use crate::id::{ChunkId, PackId};
 use crate::index::Location;
@@ -35,6 +37,8 @@ pub struct Reader<'r> {
     /// When the view was refreshed last.
     looked: Mutex<Option<Duration>>,
     blocks: Mutex<BlockCache>,
+    /// What was read of tree packs around the blocks that were wanted.
+    trees: Mutex<Stretches>,
     keys: Mutex<HashMap<KeysKey, Arc<PackKeys>>>,
 }
 
@@ -52,6 +56,7 @@ impl<'r> Reader<'r> {
             view: RwLock::new(Arc::new(view)),
             looked: Mutex::default(),
             blocks: Mutex::default(),
+            trees: Mutex::default(),
             keys: Mutex::default(),
         })
     }
@@ -160,30 +165,74 @@ impl<'r> Reader<'r> {
 
     /// The plaintext of a block; its chunks are not proved yet.
     pub fn block(&self, location: &Location) -> Result<Arc<Vec<u8>>> {
-        let pack = &location.pack;
-        let key = ((pack.generation, pack.encapsulation, pack.commitment), pack.id, location.block.ordinal);
-        if let Some(block) = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(block) = self.kept_block(location) {
             return Ok(block);
         }
-        let block = Arc::new(self.read_block(location)?);
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&block));
+        let block = Arc::new(self.open_block(location, self.sealed_block(location)?)?);
+        self.keep_block(location, &block);
         Ok(block)
     }
 
-    fn read_block(&self, location: &Location) -> Result<Vec<u8>> {
-        let row = &location.block;
-        if row.sealed_len as usize > BLOCK_BYTES_MAX + BLOCK_OVERHEAD {
-            return Err(damaged(location, "it claims to be longer than any block".to_owned()));
+    /// The plaintext of a block that was decoded a moment ago.
+    pub fn kept_block(&self, location: &Location) -> Option<Arc<Vec<u8>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&block_key(location))
+    }
+
+    /// Keeps the plaintext of a block for who wants it next.
+    pub fn keep_block(&self, location: &Location, block: &Arc<Vec<u8>>) {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(block_key(location), Arc::clone(block));
+    }
+
+    /// What lies in a pack from the first of two of its blocks to the end of the last, got with one request.
+    pub fn stretch(&self, first: &Location, last: &Location) -> Result<Stretch> {
+        let range = range_of(first)?.start..range_of(last)?.end;
+        Ok(Stretch::new(range.start, self.sealed_range(first, &range)?))
+    }
+
+    /// The plaintext of a block in a stretch of its pack; its chunks are not proved yet.
+    pub fn block_in(&self, stretch: &Stretch, location: &Location) -> Result<Vec<u8>> {
+        let sealed = stretch.cut(&range_of(location)?);
+        let sealed = sealed.ok_or_else(|| damaged(location, "it lies elsewhere".to_owned()))?;
+        self.open_block(location, sealed.to_vec())
+    }
+
+    fn sealed_block(&self, location: &Location) -> Result<Vec<u8>> {
+        let range = range_of(location)?;
+        if location.pack.kind == PackKind::Tree
+            && let Some(sealed) = self.sealed_tree_block(location, &range)
+        {
+            return Ok(sealed);
         }
-        let range = ByteRange::At { offset: row.offset.into(), len: row.sealed_len.into() };
-        let sealed = match self.repository.objects.get_range(location.pack.name(), range) {
+        self.sealed_range(location, &range)
+    }
+
+    /// A block of a tree pack, read together with what is likely to be wanted next. Nothing if the pack does not give so much:
+    /// perhaps the block alone can be read.
+    fn sealed_tree_block(&self, location: &Location, range: &Range<u64>) -> Option<Vec<u8>> {
+        let pack = &location.pack;
+        let plan = {
+            let trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sealed) = trees.cut(&pack.id, range) {
+                return Some(sealed);
+            }
+            trees.plan(pack, range)
+        };
+        let stretch = Stretch::new(plan.start, self.sealed_range(location, &plan).ok()?);
+        let sealed = stretch.cut(range)?.to_vec();
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner).keep(pack.id, stretch);
+        Some(sealed)
+    }
+
+    /// Sealed bytes of the pack in which `location` lies.
+    fn sealed_range(&self, location: &Location, range: &Range<u64>) -> Result<Vec<u8>> {
+        let range = ByteRange::At { offset: range.start, len: range.end.saturating_sub(range.start) };
+        match self.repository.objects.get_range(location.pack.name(), range) {
             // Nothing is wrong with the store: the pack ends too early, or it is gone.
             Err(error) if is_absent(&error) || is_short(&error) || is_unreadable(&error) => {
-                return Err(damaged(location, crate::error::with_causes(&error)));
+                Err(damaged(location, crate::error::with_causes(&error)))
             }
-            sealed => sealed?,
-        };
-        self.open_block(location, sealed)
+            sealed => sealed,
+        }
     }
 
     /// Unseals and decompresses a block.
@@ -236,11 +285,26 @@ fn is_short(error: &Error) -> bool {
     matches!(error, Error::Store { source: crate::store::StoreError::Short { .. }, .. })
 }
 
+/// Where a block lies in its pack.
+fn range_of(location: &Location) -> Result<Range<u64>> {
+    let row = &location.block;
+    if row.sealed_len as usize > BLOCK_BYTES_MAX + BLOCK_OVERHEAD {
+        return Err(damaged(location, "it claims to be longer than any block".to_owned()));
+    }
+    let start = u64::from(row.offset);
+    Ok(start..start + u64::from(row.sealed_len))
+}
+
 fn damaged(location: &Location, reason: String) -> Error {
     Error::DamagedBlock { ordinal: location.block.ordinal, pack: location.pack.id, reason }
 }
 
 type BlockKey = (KeysKey, PackId, u32);
+
+fn block_key(location: &Location) -> BlockKey {
+    let pack = &location.pack;
+    ((pack.generation, pack.encapsulation, pack.commitment), pack.id, location.block.ordinal)
+}
 
 /// Blocks in the order of their last use.
 #[derive(Default)]

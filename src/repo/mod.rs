@@ -34,6 +34,7 @@ pub mod packer;
 pub mod session;
 pub mod snapshots;
 pub mod state;
+pub mod stretch;
 pub mod view;
 
 use access::{KeySource, NewKey};

@@ -1,13 +1,19 @@
 //! Restore: snapshot -> tree -> fetch -> write, then metadata.
 //!
 //! Every name is made and reached by folder handle beneath the target, so that no symlink leads out, whoever planted it.
-//! Files are planned in windows: what a window needs is fetched block by block, each block once, and written at offsets;
-//! holes stay holes. Metadata comes last, of a folder after all below it.
+//! One thread walks the tree and plans in windows; a [`Crew`] fetches what the window before needs, block by block, each block
+//! once, makes the files and writes them at offsets; holes stay holes. Whoever writes the last part of a file gives it its
+//! metadata. A folder gets it from the planning thread after all below it.
+//!
+//! Memory, whatever is restored: up to three windows of at most 8 MiB, for each core a stretch of sealed bytes, a sealed and a
+//! plain block (12 MiB as caddis writes blocks), and the caches of the [`Reader`].
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result, with_causes};
 use crate::format::metadata::Xattr;
@@ -22,11 +28,15 @@ use crate::source::EntryKind;
 use crate::target::{self, Attributes, TargetDir, apply_to_file, apply_to_name};
 use crate::tree::read::{Found, Nodes, Pieces, find_path};
 
+mod crew;
+mod file;
 mod links;
 mod window;
 
+use crew::Crew;
+use file::{End, FileTask, Parts};
 use links::Links;
-use window::{FileTask, Lost, Window};
+use window::Window;
 
 /// What may be chosen for a restore.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +91,9 @@ pub fn restore(
     let target = open_folder(to)?;
     let links = Links::below(reader, snapshot, path, cx)?;
     let problems = u64::from(links.is_lost);
-    let report = Restorer::new(reader, target, path, links, options, cx).folder(tree, node.map(|node| &**node))?;
+    let report = Crew::work_for(reader, target_options(&target, options), cx, |crew| {
+        Restorer::new(reader, crew, target, path, links, cx).folder(tree, node.map(|node| &**node))
+    })?;
     Ok(Report { problems: report.problems + problems, ..report })
 }
 
@@ -100,6 +112,10 @@ fn open_folder(path: &Path) -> Result<TargetDir> {
         Err(error) => return Err(io_error("restore into")(error)),
     }
     TargetDir::open(path).map_err(io_error("restore into"))
+}
+
+fn target_options(target: &TargetDir, options: &Options) -> target::Options {
+    target::Options { owners: options.owners, inherits_acls: target.hands_acls_on() }
 }
 
 /// Brings back one item that is no folder.
@@ -131,19 +147,25 @@ fn restore_item(
     }
     let mut above = path.clone();
     above.pop();
-    Restorer::new(reader, target, &above, Links::default(), options, cx).item(node)
+    Crew::work_for(reader, target_options(&target, options), cx, |crew| {
+        Restorer::new(reader, crew, target, &above, Links::default(), cx).item(node)
+    })
 }
 
 /// A restore that is going on.
 struct Restorer<'a, 'r> {
     reader: &'a Reader<'r>,
+    crew: &'a Crew<'a, 'r>,
     target: TargetDir,
-    window: Window<'a, 'r>,
+    window: Window,
+    /// What is not finished, in the order of the walk.
+    items: VecDeque<Item>,
     links: Links,
     path: TreePath,
-    /// Names from the target downward.
-    below: Vec<Name>,
-    options: target::Options,
+    /// How many names of `path` lead to the target.
+    above: usize,
+    /// The current folder, once somebody needed a handle of it.
+    handle: Option<Arc<OwnedFd>>,
     cx: &'a Context<'a>,
     report: Report,
 }
@@ -154,24 +176,31 @@ struct Frame<'a> {
     nodes: Nodes<'a>,
 }
 
+/// What waits for those before it.
+enum Item {
+    File(Arc<FileTask>),
+    Folder { handle: Arc<OwnedFd>, attributes: Attributes, path: TreePath },
+}
+
 impl<'a, 'r> Restorer<'a, 'r> {
     fn new(
         reader: &'a Reader<'r>,
+        crew: &'a Crew<'a, 'r>,
         target: TargetDir,
         path: &TreePath,
         links: Links,
-        options: &Options,
         cx: &'a Context<'a>,
     ) -> Self {
-        let options = target::Options { owners: options.owners };
         Self {
             reader,
+            crew,
             target,
-            window: Window::new(reader, cx, options),
+            window: Window::new(),
+            items: VecDeque::new(),
             links,
             path: path.clone(),
-            below: Vec::new(),
-            options,
+            above: path.components().count(),
+            handle: None,
             cx,
             report: Report::default(),
         }
@@ -179,32 +208,41 @@ impl<'a, 'r> Restorer<'a, 'r> {
 
     /// Brings back a folder's contents into the target; `node` is the folder's own, if it has one.
     fn folder(mut self, tree: ChunkId, node: Option<&Node>) -> Result<Report> {
-        let done = self.walk(tree, node).and_then(|()| self.flush());
+        let done = self.walk(tree, node).and_then(|()| self.finish());
         self.end(done)
     }
 
     /// Brings back one item into the target.
     fn item(mut self, node: Node) -> Result<Report> {
-        let done = self.visit(node).and_then(|_| self.flush());
+        let done = self.visit(node).and_then(|_| self.finish());
         self.end(done)
     }
 
     /// A restore that was stopped removes what is not whole: no name may stand for bytes that are not its own.
     fn end(mut self, done: Result<()>) -> Result<Report> {
         let Err(error) = done else { return Ok(self.report) };
-        let unfinished = self.window.abandon();
-        let count = unfinished.len();
-        for lost in unfinished {
-            for name in self.names_of(&lost) {
+        self.crew.stop();
+        let (mut unfinished, mut removed) = (0, 0);
+        for item in std::mem::take(&mut self.items) {
+            let Item::File(task) = item else { continue };
+            if matches!(task.end(), Some(End::Whole(_))) {
+                continue;
+            }
+            unfinished += 1;
+            if !task.is_made() {
+                continue;
+            }
+            removed += 1;
+            for name in self.names_of(&task) {
                 if let Err(error) = self.target.remove(&name) {
                     let what = format!("it is incomplete and cannot be removed: {error}");
-                    self.cx.progress.problem(&Problem { item: lost.path.absolute(), what });
+                    self.cx.progress.problem(&Problem { item: task.path.absolute(), what });
                 }
             }
         }
         self.cx.progress.note(&format!(
-            "the restore is not complete: {} files came back, {count} that were not whole were removed",
-            self.report.files.saturating_sub(count as u64)
+            "the restore is not complete: {} files came back, {removed} that were not whole were removed",
+            self.report.files.saturating_sub(unfinished)
         ));
         Err(error)
     }
@@ -236,8 +274,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
         }
         if let Some(node) = node {
             let attributes = self.attributes(node)?;
-            let handle = self.target.current_handle().map_err(|source| self.fatal("restore into", source))?;
-            self.window.finish_folder(handle, attributes, self.path.absolute());
+            self.add_folder(attributes)?;
         }
         Ok(())
     }
@@ -245,16 +282,18 @@ impl<'a, 'r> Restorer<'a, 'r> {
     /// Makes one item; a folder is entered and its frame answered.
     fn visit(&mut self, node: Node) -> Result<Option<Frame<'a>>> {
         self.path.push(&node.name);
-        self.below.push(node.name.clone());
         self.cx.progress.current(self.path.as_bytes());
         if let NodeKind::Folder { tree } = node.kind {
             let made = self.target.make_folder(&node.name).and_then(|()| self.target.descend(&node.name));
             match made {
-                Ok(()) => return Ok(Some(Frame { nodes: Nodes::of(self.reader, tree), node })),
+                Ok(()) => {
+                    self.handle = None;
+                    return Ok(Some(Frame { nodes: Nodes::of(self.reader, tree), node }));
+                }
                 Err(error) => self.lost(&error)?,
             }
         } else if !self.link(&node)? {
-            self.make(&node)?;
+            self.make(node)?;
         }
         self.step_out();
         Ok(None)
@@ -262,35 +301,57 @@ impl<'a, 'r> Restorer<'a, 'r> {
 
     fn leave(&mut self, frame: Frame<'_>) -> Result<()> {
         let attributes = self.attributes(&frame.node)?;
-        let handle = self.target.current_handle().map_err(|source| self.fatal("restore into", source))?;
+        self.add_folder(attributes)?;
         self.target.ascend().map_err(|source| self.fatal("walk out of", source))?;
-        self.window.finish_folder(handle, attributes, self.path.absolute());
+        self.handle = None;
         self.step_out();
         self.report.folders += 1;
         self.cx.progress.done(1, 0);
-        self.flush_if_full()
+        self.hand_over_if_full()
+    }
+
+    /// The current folder gets its metadata once all that was planned before is done.
+    fn add_folder(&mut self, attributes: Attributes) -> Result<()> {
+        let handle = self.folder_handle()?;
+        self.items.push_back(Item::Folder { handle, attributes, path: self.path.clone() });
+        self.window.add_item(&self.path);
+        Ok(())
+    }
+
+    /// A handle of the current folder that stays when the walk moves on.
+    fn folder_handle(&mut self) -> Result<Arc<OwnedFd>> {
+        if let Some(handle) = &self.handle {
+            return Ok(Arc::clone(handle));
+        }
+        let handle = self.target.current_handle().map_err(|source| self.fatal("restore into", source))?;
+        Ok(Arc::clone(self.handle.insert(Arc::new(handle))))
     }
 
     fn step_out(&mut self) {
         self.path.pop();
-        self.below.pop();
+    }
+
+    /// The names of `path` from the target downward.
+    fn below(&self, path: &TreePath) -> Vec<Name> {
+        path.components().skip(self.above).collect()
     }
 
     /// Gives an item that is there already its further name. Answers whether that was all there was to do.
     fn link(&mut self, node: &Node) -> Result<bool> {
         let Some(at) = self.links.group_of(&self.path) else { return Ok(false) };
+        let below = self.below(&self.path);
         let group = self.links.group(at);
         if group.failed {
             self.problem(&self.path.absolute(), "it is lost with the file that it is a name of".to_owned());
             return Ok(true);
         }
         let Some(first) = group.made.first() else {
-            group.made.push(self.below.clone());
+            group.made.push(below);
             return Ok(false);
         };
         match self.target.link_from(first, &node.name) {
             Ok(()) => {
-                group.made.push(self.below.clone());
+                group.made.push(below);
                 self.count(node);
                 Ok(true)
             }
@@ -305,10 +366,10 @@ impl<'a, 'r> Restorer<'a, 'r> {
         }
     }
 
-    fn make(&mut self, node: &Node) -> Result<()> {
-        let attributes = self.attributes(node)?;
+    fn make(&mut self, node: Node) -> Result<()> {
+        let attributes = self.attributes(&node)?;
         let kind = match &node.kind {
-            NodeKind::File { size, content, .. } => return self.make_file(node, *size, content, attributes),
+            NodeKind::File { .. } => return self.make_file(node, attributes),
             NodeKind::Symlink { target } => self.target.make_symlink(&node.name, target).map(|()| EntryKind::Symlink),
             NodeKind::Fifo => self.target.make_fifo(&node.name).map(|()| EntryKind::Fifo),
             NodeKind::CharDevice { device } => {
@@ -321,34 +382,62 @@ impl<'a, 'r> Restorer<'a, 'r> {
         };
         match kind {
             Ok(kind) => {
-                for problem in apply_to_name(self.target.handle(), &node.name, kind, &attributes, &self.options) {
+                let options = &self.crew.options;
+                for problem in apply_to_name(self.target.handle(), &node.name, kind, &attributes, options) {
                     self.problem(&self.path.absolute(), with_causes(&problem));
                 }
-                self.count(node);
+                self.count(&node);
                 Ok(())
             }
             Err(error) => self.lost(&error),
         }
     }
 
-    fn make_file(&mut self, node: &Node, size: u64, content: &Content, attributes: Attributes) -> Result<()> {
-        let file = match self.target.create_file(&node.name) {
-            Ok(file) => file,
-            Err(error) => return self.lost(&error),
-        };
-        // Where a link could not be made, this is a file of its own, and what becomes of it is nothing to the others.
-        let group = self.links.group_of(&self.path);
-        let group = group.filter(|&at| self.links.group(at).made.first() == Some(&self.below));
-        let task = FileTask::new(file, size, attributes, self.path.clone(), self.below.clone(), group);
-        if let Content::Inline(bytes) = content {
-            task.write(bytes, 0)?;
+    fn make_file(&mut self, mut node: Node, attributes: Attributes) -> Result<()> {
+        let NodeKind::File { size, content, .. } = &mut node.kind else { return Ok(()) };
+        let size = *size;
+        let inline = if let Content::Inline(bytes) = content { std::mem::take(bytes) } else { Vec::new() };
+        let task = Arc::new(FileTask {
+            folder: self.folder_handle()?,
+            name: node.name.clone(),
+            size,
+            inline,
+            attributes,
+            path: self.path.clone(),
+            group: self.group_begun_here(),
+            parts: Parts::default(),
+        });
+        // Further names need one that stands.
+        if task.group.is_some() && task.open()?.is_none() {
+            self.problem(&task.path.absolute(), task.failure().unwrap_or_default());
+            return Ok(());
         }
-        let task = self.window.begin_file(task);
-        let mut offset = 0;
-        for piece in Pieces::of(self.reader, content, size) {
+        self.items.push_back(Item::File(Arc::clone(&task)));
+        self.window.add_item(&self.path);
+        if !self.plan_chunks(&task, content)? {
+            self.window.add_file(&task);
+        }
+        task.end_parts(1, &self.crew.options, self.cx)?;
+        self.count(&node);
+        self.hand_over_if_full()
+    }
+
+    /// The current item's group of hard links, if it is the first of it. Where a link could not be made, this is a file of its
+    /// own, and what becomes of it is nothing to the others.
+    fn group_begun_here(&mut self) -> Option<usize> {
+        let at = self.links.group_of(&self.path)?;
+        let below = self.below(&self.path);
+        (self.links.group(at).made.first() == Some(&below)).then_some(at)
+    }
+
+    /// Plans the chunks of a file; tells whether there are any.
+    fn plan_chunks(&mut self, task: &Arc<FileTask>, content: &Content) -> Result<bool> {
+        let (mut offset, mut are_any) = (0, false);
+        for piece in Pieces::of(self.reader, content, task.size) {
             let planned = piece.and_then(|piece| {
                 if let Piece::Chunk { id, len } = piece {
-                    self.window.plan(&task, id, len, offset)?;
+                    self.window.add_chunk(self.reader, task, id, len, offset)?;
+                    are_any = true;
                 }
                 offset += piece.len();
                 Ok(())
@@ -361,12 +450,9 @@ impl<'a, 'r> Restorer<'a, 'r> {
                 }
                 Err(error) => return Err(error),
             }
-            self.flush_if_full()?;
+            self.hand_over_if_full()?;
         }
-        task.planned();
-        drop(task);
-        self.count(node);
-        self.flush_if_full()
+        Ok(are_any)
     }
 
     fn count(&mut self, node: &Node) {
@@ -381,41 +467,77 @@ impl<'a, 'r> Restorer<'a, 'r> {
         self.cx.progress.done(1, 0);
     }
 
-    fn flush_if_full(&mut self) -> Result<()> {
-        if self.window.is_full() { self.flush() } else { Ok(()) }
+    fn hand_over_if_full(&mut self) -> Result<()> {
+        if self.window.is_full() { self.hand_over() } else { Ok(()) }
     }
 
-    /// Writes what is planned, sets metadata, and removes files that could not be brought back whole.
-    fn flush(&mut self) -> Result<()> {
+    /// Gives the crew what is planned, and finishes what it has done meanwhile.
+    fn hand_over(&mut self) -> Result<()> {
         self.cx.cancel.check()?;
-        let outcome = self.window.flush()?;
-        self.report.problems += outcome.problems;
-        for lost in outcome.lost {
-            let names = self.names_of(&lost);
-            self.report.problems += names.len() as u64;
-            self.report.files -= names.len() as u64;
-            self.report.bytes -= lost.size * names.len() as u64;
-            for name in &names {
-                // No wrong byte stays behind under a right name.
-                self.target.remove(name).map_err(|source| self.fatal("remove the incomplete file in", source))?;
+        self.crew.hand_over(self.window.take_jobs())?;
+        self.finish_items()
+    }
+
+    /// Waits for all that is planned.
+    fn finish(&mut self) -> Result<()> {
+        self.hand_over()?;
+        self.crew.wait(0)?;
+        self.finish_items()
+    }
+
+    /// Finishes items up to the first one that is not done: removes files that could not be brought back whole, and gives
+    /// folders their metadata. What is below a folder comes before it, and so does the file that a name in it stands for.
+    fn finish_items(&mut self) -> Result<()> {
+        while let Some(item) = self.items.pop_front() {
+            match item {
+                Item::File(task) => match task.end() {
+                    Some(end) => self.finish_file(&task, end)?,
+                    None => {
+                        self.items.push_front(Item::File(task));
+                        break;
+                    }
+                },
+                Item::Folder { handle, attributes, path } => {
+                    self.report.problems += apply(&handle, &attributes, &self.crew.options, &path, self.cx);
+                }
             }
-            self.cx.progress.problem(&Problem { item: lost.path.absolute(), what: lost.what });
         }
-        for group in outcome.whole_groups {
-            self.links.group(group).made.truncate(1);
+        Ok(())
+    }
+
+    fn finish_file(&mut self, task: &FileTask, end: End) -> Result<()> {
+        match end {
+            End::Whole(problems) => {
+                self.report.problems += problems;
+                if let Some(group) = task.group {
+                    self.links.group(group).made.truncate(1);
+                }
+            }
+            End::Lost(what) => {
+                let names = self.names_of(task);
+                self.report.problems += names.len() as u64;
+                self.report.files -= names.len() as u64;
+                self.report.bytes -= task.size * names.len() as u64;
+                // A name that was taken stands for something else.
+                for name in names.iter().filter(|_| task.is_made()) {
+                    // No wrong byte stays behind under a right name.
+                    self.target.remove(name).map_err(|source| self.fatal("remove the incomplete file in", source))?;
+                }
+                self.cx.progress.problem(&Problem { item: task.path.absolute(), what });
+            }
         }
-        self.window.finish_folders(&mut self.report.problems);
         Ok(())
     }
 
     /// All names that stand for a file that is lost; none is made from now on.
-    fn names_of(&mut self, lost: &Lost) -> Vec<Vec<Name>> {
-        let Some(at) = lost.group else { return vec![lost.below.clone()] };
+    fn names_of(&mut self, task: &FileTask) -> Vec<Vec<Name>> {
+        let below = self.below(&task.path);
+        let Some(at) = task.group else { return vec![below] };
         let group = self.links.group(at);
         group.failed = true;
         let mut names = std::mem::take(&mut group.made);
-        if !names.contains(&lost.below) {
-            names.push(lost.below.clone());
+        if !names.contains(&below) {
+            names.push(below);
         }
         names
     }
@@ -458,7 +580,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
 
     /// An item could not be made. A full disk stops the restore: all that follows would fail in the same way.
     fn lost(&mut self, error: &io::Error) -> Result<()> {
-        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if file::is_full(error) {
             return Err(self.fatal("create", io::Error::from(error.kind())));
         }
         self.problem(&self.path.absolute(), format!("cannot create it: {error}"));
@@ -476,10 +598,16 @@ impl<'a, 'r> Restorer<'a, 'r> {
 }
 
 /// Puts metadata on something that is open, and reports what could not be set.
-fn apply(handle: impl AsFd, attributes: &Attributes, options: &target::Options, path: &[u8], cx: &Context<'_>) -> u64 {
+fn apply(
+    handle: impl AsFd,
+    attributes: &Attributes,
+    options: &target::Options,
+    path: &TreePath,
+    cx: &Context<'_>,
+) -> u64 {
     let problems = apply_to_file(handle.as_fd(), attributes, options);
     for problem in &problems {
-        cx.progress.problem(&Problem { item: path.to_vec(), what: with_causes(problem) });
+        cx.progress.problem(&Problem { item: path.absolute(), what: with_causes(problem) });
     }
     problems.len() as u64
 }

@@ -46,6 +46,9 @@ pub struct Options {
     /// Whether items are given to their owners; without root that cannot work. If not, they belong to whoever
     /// restores them, setuid and setgid included.
     pub owners: bool,
+    /// Whether items may have got ACLs from the folder that they were made in; see
+    /// [`hands_acls_on`](super::TargetDir::hands_acls_on). If not, nobody has to look for them.
+    pub inherits_acls: bool,
 }
 
 /// An attribute that could not be set.
@@ -119,6 +122,11 @@ fn expect_kind(found: EntryKind, wanted: EntryKind) -> io::Result<()> {
     if found == wanted { Ok(()) } else { Err(io::Error::other(format!("it was a {wanted} and is now a {found}"))) }
 }
 
+/// Whether files made in `folder` get an ACL from it.
+pub(super) fn hands_acls_on(folder: BorrowedFd<'_>) -> bool {
+    Holder::open(folder).names().map_or(true, |names| names.iter().any(|name| name == ACLS[1]))
+}
+
 struct Item<'a> {
     handle: BorrowedFd<'a>,
     holder: Holder<'a>,
@@ -137,7 +145,7 @@ impl Item<'_> {
     fn apply(&self, attributes: &Attributes, options: &Options) -> Vec<Problem> {
         let mut problems = Problems::default();
         let owned = !options.owners || problems.note(Attribute::Owner, self.set_owner(&attributes.owner));
-        let present = self.holder.names().unwrap_or_else(|error| {
+        let present = self.present(attributes, options).unwrap_or_else(|error| {
             problems.note(Attribute::XattrList, Err(error));
             Vec::new()
         });
@@ -154,10 +162,22 @@ impl Item<'_> {
         problems.0
     }
 
+    /// Names of the attributes that the item already has, as far as they matter.
+    fn present(&self, attributes: &Attributes, options: &Options) -> io::Result<Vec<Vec<u8>>> {
+        // A symlink has no ACL of its own, and gets none.
+        let may_inherit = options.inherits_acls && self.kind != ItemKind::PinnedSymlink;
+        if may_inherit || !attributes.xattrs.is_empty() { self.holder.names() } else { Ok(Vec::new()) }
+    }
+
     fn set_owner(&self, owner: &Owner) -> io::Result<()> {
         // The largest number means "leave it" to the system, which would keep root's ownership without an error.
         if owner.uid == u32::MAX || owner.gid == u32::MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not the number of an owner"));
+        }
+        // Most items have their owner from the start, and a look costs a fraction of a change that changes nothing.
+        let now = rustix::fs::fstat(self.handle)?;
+        if (now.st_uid, now.st_gid) == (owner.uid, owner.gid) {
+            return Ok(());
         }
         let (uid, gid) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
         Ok(rustix::fs::chownat(self.handle, c"", uid, gid, AtFlags::EMPTY_PATH)?)
@@ -231,7 +251,8 @@ mod tests {
     use crate::source::Folder;
     use crate::target::TargetDir;
 
-    const KEEP_OWNERS: Options = Options { owners: false };
+    const KEEP_OWNERS: Options = Options { owners: false, inherits_acls: false };
+    const GIVE_OWNERS: Options = Options { owners: true, ..KEEP_OWNERS };
 
     fn name(text: &str) -> Name {
         Name::new(text.as_bytes()).unwrap()
@@ -299,17 +320,20 @@ mod tests {
             eprintln!("skipped: no ACLs in the temporary folder ({error})");
             return;
         }
+        assert!(target.hands_acls_on());
+        let options = Options { inherits_acls: true, ..KEEP_OWNERS };
         let file = target.create_file(&name("file")).unwrap();
         target.make_fifo(&name("fifo")).unwrap();
         target.make_folder(&name("folder")).unwrap();
         target.descend(&name("folder")).unwrap();
+        assert!(target.hands_acls_on(), "as long as it has no metadata of its own");
         let folder = target.current_handle().unwrap();
         target.ascend().unwrap();
         assert_eq!(Holder::open(folder.as_fd()).names().unwrap().len(), 2, "the folder inherits both");
         let wanted = attributes(0o754, 1, 0);
-        let mut problems = apply_to_file(file.as_fd(), &wanted, &KEEP_OWNERS);
-        problems.extend(apply_to_file(folder.as_fd(), &wanted, &KEEP_OWNERS));
-        problems.extend(apply_to_name(target.handle(), &name("fifo"), EntryKind::Fifo, &wanted, &KEEP_OWNERS));
+        let mut problems = apply_to_file(file.as_fd(), &wanted, &options);
+        problems.extend(apply_to_file(folder.as_fd(), &wanted, &options));
+        problems.extend(apply_to_name(target.handle(), &name("fifo"), EntryKind::Fifo, &wanted, &options));
         assert!(problems.is_empty(), "{problems:?}");
         let source = Folder::open(root.path()).unwrap();
         for entry in ["file", "folder", "fifo"] {
@@ -360,7 +384,7 @@ mod tests {
         let file = TargetDir::open(root.path()).unwrap().create_file(&name("file")).unwrap();
         let mut wanted = attributes(0o4755, 5, 0x3fff_ffff);
         wanted.owner.uid = u32::MAX;
-        let problems = apply_to_file(file.as_fd(), &wanted, &Options { owners: true });
+        let problems = apply_to_file(file.as_fd(), &wanted, &GIVE_OWNERS);
         let failed: Vec<_> = problems.into_iter().map(|problem| problem.attribute).collect();
         assert_eq!(failed, [Attribute::Owner, Attribute::Mtime]);
         // Setuid without its owner would be somebody else's setuid.
@@ -398,12 +422,11 @@ mod tests {
         target.make_symlink(&name("link"), b"file").unwrap();
         let mut wanted = attributes(0o6755, 5, 6);
         wanted.owner = Owner { uid: 12_345, gid: 54_321, user: None, group: None };
-        let link_problems =
-            apply_to_name(target.handle(), &name("link"), EntryKind::Symlink, &wanted, &Options { owners: true });
+        let link_problems = apply_to_name(target.handle(), &name("link"), EntryKind::Symlink, &wanted, &GIVE_OWNERS);
         assert!(link_problems.is_empty(), "{link_problems:?}");
         let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
         wanted.xattrs = vec![xattr("security.capability", capability)];
-        let problems = apply_to_file(file.as_fd(), &wanted, &Options { owners: true });
+        let problems = apply_to_file(file.as_fd(), &wanted, &GIVE_OWNERS);
         assert!(problems.is_empty(), "{problems:?}");
         let source = Folder::open(root.path()).unwrap();
         assert_eq!(source.xattrs_of(&name("file")).unwrap(), wanted.xattrs);

@@ -90,8 +90,14 @@ impl TargetDir {
     /// # Errors
     /// The system's; [`io::ErrorKind::AlreadyExists`] if anything has that name, be it a dangling symlink.
     pub fn create_file(&self, name: &Name) -> io::Result<File> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(self.handle(), name.as_os_str(), flags, FILE_MODE)?))
+        create_file_in(self.handle(), name)
+    }
+
+    /// Whether what is made in the current folder may get ACLs from it that nobody asked for. Where that cannot be told, it may.
+    ///
+    /// Folders made below hand the same on and no more, until they get metadata of their own: they are closed to others.
+    pub fn hands_acls_on(&self) -> bool {
+        metadata::hands_acls_on(self.handle())
     }
 
     /// Makes a symlink that points to `target`: any bytes, wherever they lead.
@@ -162,6 +168,15 @@ impl TargetDir {
         }
         Ok((folder, last))
     }
+}
+
+/// Makes an empty file in `folder`, as [`TargetDir::create_file`] does: for threads that come after the walk has moved on.
+///
+/// # Errors
+/// The same.
+pub fn create_file_in(folder: BorrowedFd<'_>, name: &Name) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(folder, name.as_os_str(), flags, FILE_MODE)?))
 }
 
 #[cfg(test)]

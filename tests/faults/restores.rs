@@ -1,10 +1,11 @@
 //! What a restore leaves behind when it is stopped, and how a later backup heals what a disk has lost.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use caddis::error::Error;
-use caddis::store::faulty::Call;
+use caddis::store::faulty::{Call, CountingStore};
 use caddis::store::{ObjectKind, Store, StoreError};
 
 use crate::compare::snapshot_of;
@@ -39,6 +40,53 @@ fn a_restore_that_is_stopped_leaves_no_file_that_is_not_whole() {
             let (found, wanted) = (target.join(&name), lab.source.join(&name));
             assert!(std::fs::read(found).unwrap() == std::fs::read(wanted).unwrap(), "{name:?} after {stop} reads");
         }
+    }
+}
+
+/// Files are made when their bytes are there, and so later than the folder around them.
+#[test]
+fn a_name_that_somebody_takes_meanwhile_is_left_alone() {
+    let lab = Lab::new();
+    for name in ["taken", "free", "empty"] {
+        lab.write(name, &random_bytes(name, if name == "empty" { 0 } else { 100_000 }));
+    }
+    let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    let taken = target.join("taken");
+    let store = hooked(&lab.store, move |call| {
+        if call.kind() == ObjectKind::Packs {
+            std::fs::write(&taken, "somebody else's").unwrap();
+        }
+        Ok(())
+    });
+    let world = World::at(2);
+    let repository = lab.machine.open(&store, &world).unwrap();
+    assert_eq!(restore_to(&repository, saved, &lab.source, &target, &world).unwrap(), 1);
+    let problems = world.problems();
+    assert!(matches!(&problems[..], [one] if one.contains("taken: cannot create it")), "{problems:?}");
+    assert_eq!(std::fs::read(target.join("taken")).unwrap(), b"somebody else's");
+    for name in ["free", "empty"] {
+        assert!(std::fs::read(target.join(name)).unwrap() == std::fs::read(lab.source.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_restore_reads_each_pack_once_and_no_block_twice() {
+    let lab = Lab::new();
+    for number in 0..600 {
+        let name = format!("folder{}/file{number}", number % 7);
+        lab.write(&name, &random_bytes(&name, 10 * number));
+    }
+    lab.write("large", &random_bytes("large", 6_000_000));
+    let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+    let store = Arc::new(CountingStore::new(Arc::clone(&lab.store)));
+    assert_same_tree(&snapshot_of(&lab.source), &lab.machine.restored(&store, saved, &lab.source));
+    for kind in [ObjectKind::Packs, ObjectKind::Trees] {
+        let packs: Vec<_> = lab.store.objects().into_iter().filter(|(name, _)| name.kind() == kind).collect();
+        let work = store.counts_of(kind);
+        assert!(work.gets <= packs.len() as u64, "{kind:?}: {work:?} for {} packs", packs.len());
+        assert!(work.got_bytes <= packs.iter().map(|(_, bytes)| bytes.len() as u64).sum(), "{kind:?}: {work:?}");
     }
 }
 
