@@ -6,6 +6,7 @@ use std::io::Write;
 use crate::error::{Error, Result};
 use crate::format::name::TreePath;
 use crate::format::tree::{Content, Node, NodeKind, Piece};
+use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
@@ -14,6 +15,12 @@ use crate::tree::read::{Found, Nodes, Pieces, find_path, for_each_births};
 
 /// Zeros that a hole is printed as, a piece at a time.
 const ZEROS: &[u8] = &[0; 64 << 10];
+
+/// Of a file that is printed, so much is fetched at once: a file of this length with one request, when it lies in one place.
+const FETCHED_BYTES: u64 = 4 << 20;
+
+/// Pieces of it at most, for files of very small ones.
+const FETCHED_PIECES: usize = 4096;
 
 /// What a listing shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,27 +117,60 @@ pub fn cat(
     if let Content::Inline(bytes) = content {
         out.write_all(bytes).map_err(Error::Output)?;
     }
-    for piece in Pieces::of(reader, content, *size) {
+    let mut pieces = Pieces::of(reader, content, *size).peekable();
+    while pieces.peek().is_some() {
         cx.cancel.check()?;
-        match piece? {
-            Piece::Chunk { id, len } => {
-                let plain = reader.chunk(ChunkKind::Data, &id)?;
-                if plain.len() != len as usize {
-                    let reason = format!("its length is {} and not {len}", plain.len());
-                    return Err(Error::MalformedChunk { id, reason });
-                }
-                out.write_all(&plain).map_err(Error::Output)?;
-            }
-            Piece::Hole { mut len } => {
-                while len > 0 {
-                    let part = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
-                    out.write_all(&ZEROS[..part]).map_err(Error::Output)?;
-                    len -= part as u64;
-                }
-            }
+        let batch = next_batch(&mut pieces);
+        reader.fetch_ahead(batch.iter().filter_map(|piece| location(reader, piece.as_ref().ok()?)).collect());
+        for piece in batch {
+            write_piece(reader, piece?, out)?;
         }
     }
     out.flush().map_err(Error::Output)
+}
+
+/// The next pieces, as many as are fetched at once; an error is the last one.
+fn next_batch(pieces: &mut impl Iterator<Item = Result<Piece>>) -> Vec<Result<Piece>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for piece in pieces {
+        if let Ok(Piece::Chunk { len, .. }) = &piece {
+            bytes += u64::from(*len);
+        }
+        let is_last = piece.is_err() || bytes >= FETCHED_BYTES || batch.len() >= FETCHED_PIECES;
+        batch.push(piece);
+        if is_last {
+            break;
+        }
+    }
+    batch
+}
+
+fn location(reader: &Reader<'_>, piece: &Piece) -> Option<Location> {
+    match piece {
+        Piece::Chunk { id, .. } => reader.locate(id).ok(),
+        Piece::Hole { .. } => None,
+    }
+}
+
+fn write_piece(reader: &Reader<'_>, piece: Piece, out: &mut dyn Write) -> Result<()> {
+    match piece {
+        Piece::Chunk { id, len } => {
+            let plain = reader.chunk(ChunkKind::Data, &id)?;
+            if plain.len() != len as usize {
+                let reason = format!("its length is {} and not {len}", plain.len());
+                return Err(Error::MalformedChunk { id, reason });
+            }
+            out.write_all(&plain).map_err(Error::Output)
+        }
+        Piece::Hole { mut len } => {
+            while len > 0 {
+                let part = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
+                out.write_all(&ZEROS[..part]).map_err(Error::Output)?;
+                len -= part as u64;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn not_a_file(snapshot: &Snapshot, path: &TreePath) -> Error {

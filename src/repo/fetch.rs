@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::Repository;
-use super::stretch::{Stretch, Stretches};
+use super::stretch::{Stretch, Stretches, is_near};
 use super::view::{View, is_absent, is_unreadable};
 use crate::error::{Error, Result};
 use crate::format::index::{PackKind, PackRow, ShortId};
@@ -22,6 +22,9 @@ use crate::store::ByteRange;
 
 /// Plain bytes of blocks that are kept for the next chunk: a window of neighbouring files for each of a few threads.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
+
+/// Plain bytes of blocks that are fetched ahead at most: the first of them must still be kept when it is wanted.
+const AHEAD_BYTES: u64 = (BLOCK_CACHE_BYTES / 2) as u64;
 
 /// The repository is looked at again for missing chunks at most so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -181,6 +184,31 @@ impl<'r> Reader<'r> {
     /// Keeps the plaintext of a block for who wants it next.
     pub fn keep_block(&self, location: &Location, block: &Arc<Vec<u8>>) {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(block_key(location), Arc::clone(block));
+    }
+
+    /// Reads blocks that are wanted soon into the cache, those that lie close together with one request.
+    ///
+    /// What cannot be read is left to whoever wants it: there may be another place for it. So are blocks that are too many to
+    /// be kept.
+    pub fn fetch_ahead(&self, mut locations: Vec<Location>) {
+        locations.retain(|location| self.kept_block(location).is_none());
+        locations.sort_unstable_by(|a, b| (&a.pack, a.block.offset).cmp(&(&b.pack, b.block.offset)));
+        locations.dedup_by(|a, b| a.pack == b.pack && a.block == b.block);
+        if locations.iter().map(|location| u64::from(location.block.plain_len)).sum::<u64>() > AHEAD_BYTES {
+            return;
+        }
+        let mut rest = &locations[..];
+        while let Some((first, behind)) = rest.split_first() {
+            let more = (0..behind.len()).take_while(|&at| is_near(first, &rest[at], &behind[at])).count();
+            let (near, others) = rest.split_at(1 + more);
+            rest = others;
+            let Ok(stretch) = self.stretch(first, &near[more]) else { continue };
+            for location in near {
+                if let Ok(block) = self.block_in(&stretch, location) {
+                    self.keep_block(location, &Arc::new(block));
+                }
+            }
+        }
     }
 
     /// What lies in a pack from the first of two of its blocks to the end of the last, got with one request.

@@ -136,7 +136,10 @@ impl Machine {
     }
 
     pub(crate) fn init(&self, store: &Arc<impl Store + 'static>) -> Result<RepositoryId> {
-        let options = InitOptions { pack_bytes: PACK_BYTES };
+        self.init_with(store, InitOptions { pack_bytes: PACK_BYTES })
+    }
+
+    pub(crate) fn init_with(&self, store: &Arc<impl Store + 'static>, options: InitOptions) -> Result<RepositoryId> {
         let world = World::at(0);
         Repository::init(store.clone(), &new_key(KEY), &options, &self.places, &self.identity, &world.cx())
     }

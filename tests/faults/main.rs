@@ -16,6 +16,7 @@ mod damage;
 mod interrupted;
 mod keys;
 mod large;
+mod one_file;
 mod order;
 mod protocol;
 mod restores;
