@@ -95,7 +95,6 @@ impl<'c> Frame<'c> {
 
     /// The folder is no longer what it was: it is encoded from its first entry on.
     fn differ(&mut self, changes: &mut Option<Changes>, sink: &mut Sink<'_, '_, '_>) -> Result<()> {
-        self.memory.begin_row()?;
         let same: Vec<Saved> = self
             .memory
             .first(self.same)
@@ -106,6 +105,7 @@ impl<'c> Frame<'c> {
             })
             .collect();
         assert_eq!(same.len(), self.same, "these entries were read just now");
+        self.memory.begin_row()?;
         self.nodes = Some(FolderBuilder::default());
         same.iter().try_for_each(|saved| self.add(saved, changes, sink))
     }

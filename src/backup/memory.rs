@@ -250,8 +250,11 @@ pub(super) struct FolderMemory<'c> {
 
 struct Row {
     key: RowKey,
-    /// Parts that were read to their end.
+    /// Parts that were read to their end, as long as the folder is the same.
     read: Vec<PartReader>,
+    /// How many there were.
+    parts: u32,
+    is_same: bool,
     reader: PartReader,
     bytes: usize,
     is_committed: bool,
@@ -281,6 +284,8 @@ impl<'c> FolderMemory<'c> {
         self.row = Some(Row {
             key,
             read: Vec::new(),
+            parts: 0,
+            is_same: true,
             bytes: part.reader.len(),
             reader: part.reader,
             is_committed: part.is_committed,
@@ -365,8 +370,12 @@ impl<'c> FolderMemory<'c> {
         Some(node)
     }
 
-    /// Begins the row that this run leaves.
+    /// Begins the row that this run leaves: the folder is not what it was.
     pub(super) fn begin_row(&mut self) -> Result<()> {
+        if let Some(row) = &mut self.row {
+            row.is_same = false;
+            row.read.clear();
+        }
         if self.key.is_some() && self.writer.is_none() {
             let stamp = u64::from_le_bytes(env::random_bytes()?);
             self.writer = Some((RowWriter::new(stamp, &self.identity), 0));
@@ -401,14 +410,17 @@ impl<'c> FolderMemory<'c> {
 
 impl Row {
     fn next_part(&mut self, catalog: &Catalog) -> Option<()> {
-        let number = u32::try_from(self.read.len() + 1).ok()?;
-        let part = catalog.part(&self.key, number)?;
+        let part = catalog.part(&self.key, self.parts + 1)?;
         // Another run may have written the row anew since its first part was read.
         if part.reader.stamp != self.reader.stamp {
             return None;
         }
+        self.parts += 1;
         self.bytes += part.reader.len();
-        self.read.push(std::mem::replace(&mut self.reader, part.reader));
+        let read = std::mem::replace(&mut self.reader, part.reader);
+        if self.is_same {
+            self.read.push(read);
+        }
         Some(())
     }
 }

@@ -306,3 +306,100 @@ impl State {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::env::SystemClock;
+
+    /// All that a walk sees, in order; the folder called `closed` is not entered.
+    fn walk(root: &Path, pause: impl Fn()) -> Vec<String> {
+        let closed = fs::metadata(root.join("closed")).map(|found| std::os::unix::fs::MetadataExt::ino(&found)).ok();
+        let enters = |stat: &Stat| Some(stat.ino) != closed;
+        let mut seen = Vec::new();
+        scan(&SystemClock::new(), &enters, |scan| {
+            let mut stack = vec![(String::new(), scan.begin(&Folder::open(root).unwrap()).unwrap())];
+            while let Some((path, listing)) = stack.pop() {
+                pause();
+                let mut entries = listing.entries.into_iter();
+                let Some(entry) = entries.next() else {
+                    if let Some(rest) = listing.rest {
+                        stack.push((path, scan.take(rest).unwrap()));
+                    }
+                    continue;
+                };
+                let below = format!("{path}/{}", String::from_utf8_lossy(entry.name.as_bytes()));
+                stack.push((path, Listing { entries: entries.collect(), ..listing }));
+                seen.push(below.clone());
+                if let Some(ahead) = entry.below {
+                    stack.push((below, scan.take(ahead).unwrap()));
+                }
+            }
+        })
+        .unwrap();
+        seen
+    }
+
+    fn expected(root: &Path, path: &str, seen: &mut Vec<String>) {
+        let mut names: Vec<_> =
+            fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        for name in names {
+            let below = format!("{path}/{name}");
+            seen.push(below.clone());
+            let inner = root.join(&name);
+            if inner.is_dir() && !inner.is_symlink() && name != "closed" {
+                expected(&inner, &below, seen);
+            }
+        }
+    }
+
+    #[test]
+    fn everything_comes_in_order_however_far_ahead_it_was_seen() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["a/b/c", "a.b", "closed/inner", "large/z", "large/0"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        // More than may be seen ahead, and a folder of several parts with folders in it.
+        for number in 0..3 * PART_ENTRIES {
+            fs::write(root.path().join(format!("large/{number:05}")), b"").unwrap();
+        }
+        for number in 0..20 {
+            fs::create_dir(root.path().join(format!("a/{number}"))).unwrap();
+            for file in 0..AHEAD_MAX / 10 {
+                fs::write(root.path().join(format!("a/{number}/{file}")), b"").unwrap();
+            }
+        }
+        std::os::unix::fs::symlink("a", root.path().join("symlink")).unwrap();
+        let mut wanted = Vec::new();
+        expected(root.path(), "", &mut wanted);
+        assert_eq!(walk(root.path(), || ()), wanted);
+        assert_eq!(walk(root.path(), thread::yield_now), wanted);
+    }
+
+    #[test]
+    fn a_walk_that_ends_early_ends_its_threads() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            fs::create_dir_all(root.path().join(format!("{number}/inner"))).unwrap();
+        }
+        let first = scan(&SystemClock::new(), &|_| true, |scan| {
+            let listing = scan.begin(&Folder::open(root.path()).unwrap()).unwrap();
+            listing.entries.len()
+        });
+        assert_eq!(first.unwrap(), 100);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("gone")).unwrap();
+        let above = Folder::open(root.path()).unwrap();
+        fs::remove_dir(root.path().join("gone")).unwrap();
+        let entered = scan(&SystemClock::new(), &|_| true, |scan| scan.enter(&above, &Name::new(*b"gone").unwrap()));
+        assert_eq!(entered.unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
