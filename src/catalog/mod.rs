@@ -1,8 +1,20 @@
 //! [`Catalog`]: what this machine remembers of what it has saved, in an SQLite database in the cache folder.
 //!
 //! Deleting it loses nothing, and it is never authority: what it says of a file is used only while the file looks the same,
-//! and the chunks it names are looked up in the index, unless nothing can have been condemned since they were. Every row is
+//! and the chunks it names must be in the repository. Every row is
 //! authenticated under a key of the repository's own, so that neither a disk nor a foreign database can put words into it.
+//!
+//! # What is believed without a look-up
+//!
+//! A row names chunks: of contents, of folders. Before a snapshot takes them over unread, each must be known to lie in a pack
+//! that may be relied on. Instead of asking the index for every one, the catalog keeps with each source the packs that the
+//! runs which wrote the rows below it relied on. While all of these are in the index, there, and not condemned, everything
+//! that the rows name is; the new snapshot relies on the same packs, so that whatever is condemned before it is committed
+//! sends it round again like any other. A set of packs rather than the names in `gc/` at that time: a prune that condemned
+//! something else then costs this machine nothing.
+//!
+//! That holds as long as the set covers every committed row below the source, whichever run wrote it: see
+//! [`Catalog::save`]. Rows of a run that was not committed are marked as such and always looked up.
 //!
 //! Nobody waits for it: a database that is busy is not read, or not saved, and one that is broken is made anew. It is not
 //! synced: after a power cut it may be broken, and is made anew.
