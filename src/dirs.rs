@@ -1,8 +1,9 @@
 //! [`DirChain`]: the way from a root folder down to the current one, held by handles.
 //!
-//! Both sides of the program walk trees through it: no path is ever joined, so a tree may be deeper than `PATH_MAX`, and
-//! no symlink below the root is followed. Only the deepest [`OPEN_MAX`] folders keep their handle open; the chain is a
-//! plain vector, so that depth costs neither stack nor descriptors, only the names of the levels.
+//! A restore makes its tree through it: no path is ever joined, so a tree may be deeper than `PATH_MAX`, and no symlink below
+//! the root is followed. Only the deepest [`OPEN_MAX`] folders keep their handle open; the chain is a plain vector, so that
+//! depth costs neither stack nor descriptors, only the names of the levels. A backup looks at many folders at once, and has
+//! [`crate::source::Folder`] for that, which opens them with the same calls.
 
 use std::collections::VecDeque;
 use std::io;

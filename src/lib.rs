@@ -6,7 +6,8 @@
 //! the repository does not have yet. Consecutive new chunks are gathered in blocks; a block is compressed and sealed as a
 //! whole; many blocks make a pack, an object that is written once. An index segment says which pack and block holds which
 //! chunk. Folders are Merkle trees of nodes, themselves chunks, so that an unchanged folder costs nothing. A snapshot names
-//! the root. Nobody locks anything: writers announce, then look, then commit, and prunes announce before they delete.
+//! the root. What has not changed since an earlier run is known from the catalog and neither read nor encoded. Nobody locks
+//! anything: writers announce, then look, then commit, and prunes announce before they delete.
 //!
 //! # Code map
 //!

@@ -1,6 +1,6 @@
 //! Blocks are compressed and sealed on all cores, gathered in packs, and put by threads that wait for the store.
 //!
-//! Memory is a sum of bounds: [`BLOCKS_PER_CORE`] blocks of plaintext and one [`Worker`] for each core, and [`PACKS_MAX`]
+//! Memory is a sum of bounds: `BLOCKS_PER_CORE` blocks of plaintext and one `Worker` for each core, and `PACKS_MAX`
 //! packs of ciphertext, open and in flight together. All of it is used again and again: fresh memory costs a page fault
 //! for every 4 KiB, which was a third of the time that incompressible data took.
 
