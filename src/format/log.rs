@@ -18,7 +18,7 @@ use crate::keys::signing::{Purpose, SIGNATURE_LEN, Signatory};
 use crate::seal::record::{Padding, PurposeKey, seal, unseal};
 
 /// The longest index segment that is read, in bytes.
-pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+pub const SEGMENT_BYTES_MAX: u64 = 96 << 20;
 
 /// The longest forgotten or gc record that is read, in bytes.
 pub const LOG_BYTES_MAX: u64 = 64 << 20;

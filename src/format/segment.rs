@@ -24,11 +24,11 @@ use crate::id::{ID_LEN, PackId, PrincipalId};
 /// Most packs in a segment; an origin's place in its table fits a `u16` by this.
 pub const PACKS_MAX: u32 = 65_536;
 
-/// Most blocks in a segment: 128 MiB as decoded rows, so one segment fits in memory.
-pub const BLOCKS_MAX: u32 = 4_194_304;
+/// Most blocks in a segment: 32 MiB as decoded rows, so that any segment fits in the memory that a command may take.
+pub const BLOCKS_MAX: u32 = 1_048_576;
 
-/// Most chunks in a segment: 128 MiB as decoded rows, so one segment fits in memory.
-pub const CHUNKS_MAX: u32 = 4_194_304;
+/// Most chunks in a segment: 32 MiB as decoded rows.
+pub const CHUNKS_MAX: u32 = 1_048_576;
 
 /// Largest plain block that any reader accepts, in bytes.
 pub const BLOCK_PLAIN_LEN_MAX: u32 = 16 << 20;

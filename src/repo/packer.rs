@@ -43,7 +43,7 @@ const PUT_THREADS: usize = 2;
 const BLOCKS_PER_CORE: usize = 3;
 
 /// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
-const PACK_CHUNKS_MAX: usize = 1 << 18;
+pub(super) const PACK_CHUNKS_MAX: usize = 1 << 18;
 
 /// In a block of chunks that are so long on average, of large files, samples tell whether it compresses: what such chunks
 /// have in common with each other is seldom more than what each has in itself.

@@ -5,11 +5,12 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::Repository;
-use super::packer::{Block, BlockChunk, Packer, StoredPack};
+use super::packer::{Block, BlockChunk, PACK_CHUNKS_MAX, Packer, StoredPack};
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
 use crate::format::log;
+use crate::format::segment::CHUNKS_MAX;
 use crate::id::{ChunkId, PackId};
 use crate::index::Location;
 use crate::keys::domain::ChunkKind;
@@ -29,6 +30,9 @@ const OPEN_BLOCKS_MAX: usize = 4;
 
 /// An interim segment is put after so many packs or so long, so that a run that is killed is not done again from the start.
 const SEGMENT_PACKS: usize = 4;
+/// Packs of one segment, whose chunks then fit in it however small they are.
+const SEGMENT_PACKS_MAX: usize = CHUNKS_MAX as usize / PACK_CHUNKS_MAX;
+const _: () = assert!(SEGMENT_PACKS_MAX >= SEGMENT_PACKS);
 const SEGMENT_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Whose bytes a chunk holds.
@@ -204,7 +208,7 @@ impl<'r> Session<'r> {
         self.waiting.extend(self.packer.take_stored());
         let is_late = cx.clock.elapsed().saturating_sub(self.last_segment) >= SEGMENT_INTERVAL;
         if self.waiting.len() >= SEGMENT_PACKS || (is_late && !self.waiting.is_empty()) {
-            self.put_segment(cx)?;
+            self.put_segments(cx)?;
         }
         Ok(())
     }
@@ -216,20 +220,25 @@ impl<'r> Session<'r> {
         }
         self.packer.flush()?;
         self.waiting.extend(self.packer.take_stored());
-        if self.waiting.is_empty() { Ok(()) } else { self.put_segment(cx) }
+        self.put_segments(cx)
     }
 
-    /// Puts an index segment for the packs that wait for one, and forgets the claims that it answers from now on.
-    fn put_segment(&mut self, cx: &Context<'_>) -> Result<()> {
-        let packs = std::mem::take(&mut self.waiting);
-        let segment = segment_of(&packs);
-        let bytes = log::encode_segment(&segment, &self.repository.keyring, &self.repository.signatory)
+    /// Puts index segments for the packs that wait for one, and forgets the claims that they answer from now on.
+    fn put_segments(&mut self, cx: &Context<'_>) -> Result<()> {
+        while !self.waiting.is_empty() {
+            let packs = self.waiting.len().min(SEGMENT_PACKS_MAX);
+            let segment = segment_of(&self.waiting[..packs]);
+            self.put_segment(&segment, cx)?;
+            self.waiting.drain(..packs);
+        }
+        Ok(())
+    }
+
+    fn put_segment(&mut self, segment: &Segment, cx: &Context<'_>) -> Result<()> {
+        let bytes = log::encode_segment(segment, &self.repository.keyring, &self.repository.signatory)
             .map_err(|source| Error::Encode { what: "an index segment", source })?;
         let name = self.repository.objects.put(ObjectKind::Index, &bytes)?;
-        self.view
-            .index
-            .add_segment(name.id().into(), &segment)
-            .map_err(|source| self.repository.index_error(source))?;
+        self.view.index.add_segment(name.id().into(), segment).map_err(|source| self.repository.index_error(source))?;
         for chunk in &segment.chunks {
             self.claims.remove(&chunk.id);
         }
@@ -244,10 +253,8 @@ impl<'r> Session<'r> {
     /// them again.
     pub fn rescue(&mut self, cx: &Context<'_>) {
         self.waiting.extend(self.packer.take_stored());
-        if !self.waiting.is_empty() {
-            // The failure that led here is the one to report.
-            let _ = self.put_segment(cx);
-        }
+        // The failure that led here is the one to report.
+        let _ = self.put_segments(cx);
     }
 
     /// What has been stored so far.
