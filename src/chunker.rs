@@ -132,11 +132,13 @@ pub enum ClassesError {
 pub struct SizeClasses(Cow<'static, [SizeClass]>);
 
 impl SizeClasses {
-    /// Fine chunks where histories of small files lie, coarse ones where the index of large files must stay small.
+    /// Fine chunks where histories of small files lie, coarse ones where the index of large files must stay small; measured
+    /// in caddis-format(5), "SIZES".
     pub const DEFAULT: Self = Self(Cow::Borrowed(&[
-        SizeClass { from_offset: 0, min: 4 << 10, average: 16 << 10, max: 64 << 10 },
-        SizeClass { from_offset: 8 << 20, min: 32 << 10, average: 128 << 10, max: 512 << 10 },
-        SizeClass { from_offset: 256 << 20, min: 128 << 10, average: 512 << 10, max: 2 << 20 },
+        SizeClass { from_offset: 0, min: 2 << 10, average: 8 << 10, max: 32 << 10 },
+        SizeClass { from_offset: 8 << 20, min: 8 << 10, average: 32 << 10, max: 128 << 10 },
+        SizeClass { from_offset: 256 << 20, min: 16 << 10, average: 64 << 10, max: 256 << 10 },
+        SizeClass { from_offset: 4 << 30, min: 32 << 10, average: 128 << 10, max: 512 << 10 },
     ]));
 
     /// Checks a table, in order of offsets.
@@ -502,8 +504,8 @@ mod tests {
             }
         }
         assert_eq!(
-            lengths(&chunker(1, SizeClasses::DEFAULT), &[0; 200 << 10]),
-            [64 << 10, 64 << 10, 64 << 10, 8 << 10]
+            lengths(&chunker(1, SizeClasses::DEFAULT), &[0; 100 << 10]),
+            [32 << 10, 32 << 10, 32 << 10, 4 << 10]
         );
     }
 
@@ -537,7 +539,7 @@ mod tests {
         }
         assert_eq!(
             all.finalize().to_hex().as_str(),
-            "a1d39facd76c6d86ac3ba9a9016d900ff8da83cb598179c17ac250ba82756229"
+            "5fc39215cb49da5632f68e4ba53f2c89bf9c1cce30a57d6ecb8927bda705c0b1"
         );
     }
 

@@ -47,7 +47,7 @@ pub(super) const PACK_CHUNKS_MAX: usize = 1 << 18;
 
 /// In a block of chunks that are so long on average, of large files, samples tell whether it compresses: what such chunks
 /// have in common with each other is seldom more than what each has in itself.
-const SAMPLED_CHUNK_BYTES: usize = 64 << 10;
+const SAMPLED_CHUNK_BYTES: usize = 24 << 10;
 
 /// Consecutive chunks that are compressed and sealed together.
 pub struct Block {

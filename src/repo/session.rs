@@ -18,11 +18,16 @@ use crate::progress::Context;
 use crate::seal::compress::Compression;
 use crate::store::ObjectKind;
 
-/// A block is closed when it has so many plain bytes: the ratio of a solid archive, and one file costs a millisecond to read.
-const BLOCK_BYTES: usize = 1 << 20;
+/// A block of contents comes as near as it can to so many plain bytes: nearly the ratio of a solid archive, and one file costs
+/// a few milliseconds to read. A little less than a sixteenth of a full pack of the default length: where nothing can be
+/// compressed, sixteen blocks and their directory fill one, and one of them may be half a chunk longer than this.
+const BLOCK_BYTES: usize = (2 << 20) - (12 << 10);
+
+/// The same for metadata: a path leads through several blocks, one for each folder that lies elsewhere.
+const TREE_BLOCK_BYTES: usize = 1 << 20;
 
 /// A chunk from here on is a block of its own: it compresses as well alone, and no neighbour is read with it.
-const LARGE_CHUNK_BYTES: usize = 256 << 10;
+const LARGE_CHUNK_BYTES: usize = 1 << 20;
 
 /// Blocks of data that are open at a time, one for each owner whose files turn up: a block never mixes files of two owners,
 /// or the length of one would tell something about the other.
@@ -178,7 +183,16 @@ impl<'r> Session<'r> {
         chunk: BlockChunk,
         cx: &Context<'_>,
     ) -> Result<()> {
-        let at = match self.open.iter().position(|(owner, _)| *owner == origin) {
+        let aim = if origin == Origin::Tree { TREE_BLOCK_BYTES } else { BLOCK_BYTES };
+        // Where packs are short, so that few blocks need one that is longer than others.
+        let aim = aim.min(self.repository.config.pack_bytes as usize);
+        let mut at = self.open.iter().position(|(owner, _)| *owner == origin);
+        if let Some(full) = at.take_if(|at| self.open[*at].1.raw.plain().len() + plain.len() / 2 > aim)
+            && let Some((_, block)) = self.open.remove(full)
+        {
+            self.push(block, cx)?;
+        }
+        let at = match at {
             Some(at) => at,
             None => {
                 if self.open.len() == OPEN_BLOCKS_MAX
@@ -186,7 +200,7 @@ impl<'r> Session<'r> {
                 {
                     self.push(oldest, cx)?;
                 }
-                let raw = self.packer.blank(BLOCK_BYTES + LARGE_CHUNK_BYTES);
+                let raw = self.packer.blank(aim + LARGE_CHUNK_BYTES / 2);
                 let block = Block { kind: PackKind::of(kind), raw, chunks: Vec::new() };
                 self.open.push_back((origin, block));
                 self.open.len() - 1
@@ -195,11 +209,6 @@ impl<'r> Session<'r> {
         let block = &mut self.open[at].1;
         block.raw.push(plain);
         block.chunks.push(chunk);
-        if block.raw.plain().len() >= BLOCK_BYTES
-            && let Some((_, full)) = self.open.remove(at)
-        {
-            self.push(full, cx)?;
-        }
         Ok(())
     }
 

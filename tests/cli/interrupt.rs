@@ -12,7 +12,7 @@ use crate::common::zoo::random_bytes;
 
 const MIB: u64 = 1 << 20;
 const PACK_BYTES: u64 = 4 * MIB;
-/// A full pack holds three blocks of at least 1 MiB of what no compressor makes smaller.
+/// A full pack holds two blocks of nearly 2 MiB of what no compressor makes smaller.
 const PLAIN_BYTES_PER_PACK: u64 = 3 * MIB;
 /// Packs that an interim segment names, at least.
 const PACKS_PER_SEGMENT: u64 = 4;
