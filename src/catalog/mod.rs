@@ -315,8 +315,12 @@ impl Catalog {
     /// Saves what a run has found in one transaction. A catalog that turned out broken is made anew.
     ///
     /// # Errors
-    /// Nothing is saved then: another process is busy with the catalog, or the disk is full.
-    pub fn save(self, changes: Changes, outcome: &Outcome, owners: &[OwnerName]) -> Result<(), CatalogError> {
+    /// Nothing is saved then: another process is busy with the catalog, the disk is full, or not all changes are there.
+    pub fn save(self, mut changes: Changes, outcome: &Outcome, owners: &[OwnerName]) -> Result<(), CatalogError> {
+        // Half of them would leave rows of what is gone, which the new packs do not vouch for.
+        if let Some(failure) = changes.failure.take() {
+            return Err(failure.into());
+        }
         if self.broken().is_none() {
             match self.try_save(changes, outcome, owners) {
                 Err(CatalogError::Database(error)) if !is_busy(&error) => Self::discard(&self.folder)?,
@@ -435,16 +439,6 @@ impl Changes {
     /// None yet; what is too much for memory goes to `folder`.
     pub fn new(folder: &Path) -> Self {
         Self { staging: Staging::new(folder), failure: None }
-    }
-
-    /// Whether there is nothing to save.
-    pub fn is_empty(&self) -> bool {
-        self.staging.is_empty()
-    }
-
-    /// Why they cannot be saved, if so.
-    pub fn failure(&self) -> Option<&io::Error> {
-        self.failure.as_ref()
     }
 
     /// The folder has no row any longer.

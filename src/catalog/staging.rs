@@ -32,10 +32,6 @@ impl Staging {
         Self { folder: folder.to_path_buf(), memory: Vec::new(), file: None }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.memory.is_empty() && self.file.is_none()
-    }
-
     pub(super) fn add(&mut self, change: &Change) -> io::Result<()> {
         let (code, key, part, ino, data): (u8, _, _, _, &[u8]) = match change {
             Change::Remove { key } => (0, key, 0, 0, &[]),
@@ -118,7 +114,6 @@ mod tests {
     fn changes_come_back_in_order_from_memory_and_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut staging = Staging::new(folder.path());
-        assert!(staging.is_empty());
         let changes: Vec<Change> = (0..300_u32)
             .map(|number| match number % 7 {
                 0 => Change::Remove { key: number.to_le_bytes().to_vec() },

@@ -119,6 +119,23 @@ fn rows_that_another_run_writes_meanwhile_count_with_their_packs() {
     assert!(behind(folder.path(), "home")[0].is_superset(&packs(&[5, 6])));
 }
 
+/// They were saved as far as they had come: rows of what was gone stayed, under packs that did not hold their chunks.
+#[test]
+fn changes_that_did_not_all_find_room_are_not_saved_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    save(open(folder.path()), folder.path(), "", &["a", "gone"], &[1]);
+    // What is too much for memory has nowhere to go.
+    let mut changes = Changes::new(&folder.path().join("nowhere"));
+    changes.put(&key("a"), 0, 100, vec![0; 8 << 20]);
+    changes.remove(key("gone"));
+    let outcome = Outcome::Committed { sources: vec![key("")], packs: packs(&[2]) };
+    let saved = open(folder.path()).save(changes, &outcome, &[]);
+    assert!(matches!(saved, Err(CatalogError::Io(_))), "{saved:?}");
+    assert_eq!(behind(folder.path(), ""), [packs(&[1])]);
+    let catalog = open(folder.path());
+    assert!(catalog.part(&key("a"), 0).is_some() && catalog.part(&key("gone"), 0).is_some());
+}
+
 #[test]
 fn what_an_unfinished_run_leaves_is_not_committed() {
     let folder = tempfile::tempdir().unwrap();
