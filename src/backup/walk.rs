@@ -315,7 +315,13 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             }
             (Ok(_), Some(below)) => {
                 if let Ok(listing) = self.scan.take(below) {
-                    return Ok(self.entered(frame, name, listing, known));
+                    // A folder that will be read must still be there: what was seen in it may long be gone.
+                    let is_known = known.as_ref().is_some_and(|known| items.memory.is_unchanged(&listing.stat, known));
+                    let is_there = |now: Stat| (now.dev, now.ino) == (listing.stat.dev, listing.stat.ino);
+                    if is_known || frame.folder.stat_of(&name).is_ok_and(is_there) {
+                        return Ok(self.entered(frame, name, listing, known));
+                    }
+                    self.scan.forget(listing);
                 }
             }
             (Ok(stat), None) => {

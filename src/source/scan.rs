@@ -191,6 +191,22 @@ impl Scan<'_> {
         }
     }
 
+    /// What was found is not wanted, nor what was seen below it.
+    pub fn forget(&self, listing: Listing) {
+        let mut state = self.lock();
+        let mut listings = vec![listing];
+        while let Some(Listing { entries, rest, .. }) = listings.pop() {
+            for ahead in entries.into_iter().filter_map(|entry| entry.below).chain(rest) {
+                // One that is being taken at this moment stays, and counts as ahead.
+                if let Some(Look::Done(found)) = state.looks.remove(&ahead.0) {
+                    state.ahead -= found.as_ref().map_or(1, |found| found.entries.len());
+                    listings.extend(found);
+                }
+            }
+        }
+        self.work.notify_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

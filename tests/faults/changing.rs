@@ -154,16 +154,10 @@ fn a_file_that_is_replaced_and_folders_that_vanish_during_the_walk_harm_nobody_e
     });
     let world = World::at(1);
     let report = lab.machine.backup_heard_by(&lab.store, &lab.source, &world.heard_by(&meddler), &world).unwrap();
+    assert_eq!(meddler.problems(), [lab.source.join("vanishing")]);
+    assert_eq!(report.problems, 1);
     let mut restored = lab.machine.restored(&lab.store, report.snapshot, &lab.source);
     let mut now = lab.tree();
-    // What lay in the folder may have been seen before the folder went: then it is missed, and the folder stands empty.
-    let mut missed = vec![lab.source.join("vanishing")];
-    if restored[&b"folder"[..]].content.is_none() {
-        missed.insert(0, lab.source.join("folder/below"));
-        now.remove(&b"folder"[..]);
-        restored.remove(&b"folder"[..]);
-    }
-    assert_eq!((meddler.problems(), report.problems), (missed.clone(), missed.len() as u64));
     // The folder above was looked at before its entries went, so that its time is an earlier one.
     now.remove(&b""[..]);
     restored.remove(&b""[..]);
