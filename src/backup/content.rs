@@ -14,8 +14,9 @@ use crate::repo::session::Origin;
 use crate::source::{Extent, Extents, Stat};
 use crate::tree::build::ContentBuilder;
 
-/// Bytes read ahead of the chunker: no less than the largest chunk, and enough that a system call does not show.
-const READ_BYTES: usize = 4 << 20;
+/// Bytes read ahead of the chunker, unless a chunk may be longer: enough that a system call does not show, and as much as stays
+/// in a core's second-level cache until it is cut, hashed and copied to its block.
+const READ_BYTES: usize = 1 << 20;
 
 /// Reads contents; its buffer is used again and again.
 pub(super) struct ContentReader {

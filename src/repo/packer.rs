@@ -45,6 +45,10 @@ const BLOCKS_PER_CORE: usize = 3;
 /// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
 pub(super) const PACK_CHUNKS_MAX: usize = 1 << 18;
 
+/// What does not compress is sealed in blocks of this length or little more, which stay in a core's second-level cache from
+/// sealing to copying, and of which a reader of one file opens less.
+const RAW_BLOCK_BYTES: usize = 256 << 10;
+
 /// In a block of chunks that are so long on average, of large files, samples tell whether it compresses: what such chunks
 /// have in common with each other is seldom more than what each has in itself.
 const SAMPLED_CHUNK_BYTES: usize = 24 << 10;
@@ -294,7 +298,7 @@ impl Shared {
     fn pack_block(&self, mut block: Block) {
         let worker = self.lock().workers.pop();
         let mut worker = worker.unwrap_or_else(|| Worker::new(self.compression));
-        if let Err(error) = self.pack(&block, &mut worker) {
+        if let Err(error) = self.pack(&mut block, &mut worker) {
             self.fail(error);
         }
         block.raw.clear();
@@ -308,22 +312,42 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn pack(&self, block: &Block, worker: &mut Worker) -> Result<()> {
+    fn pack(&self, block: &mut Block, worker: &mut Worker) -> Result<()> {
         let Worker { compressor, sealed, opened } = worker;
         let coded = if block.raw.plain().len() >= block.chunks.len() * SAMPLED_CHUNK_BYTES {
             compressor.compress(&block.raw)
         } else {
             compressor.compress_fully(&block.raw)
         };
-        let place = self.place(block, coded.len() + TAG_LEN)?;
+        if let Some(coded) = coded {
+            return self.seal(block.kind, &block.chunks, coded, sealed, opened);
+        }
+        let mut start = 0;
+        for chunks in raw_parts(&block.chunks) {
+            let end = start + plain_len(chunks);
+            self.seal(block.kind, chunks, block.raw.coded_part(start..end), sealed, opened)?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn seal(
+        &self,
+        kind: PackKind,
+        chunks: &[BlockChunk],
+        coded: &[u8],
+        sealed: &mut Vec<u8>,
+        opened: &mut Vec<u8>,
+    ) -> Result<()> {
+        let place = self.place(kind, chunks, coded.len() + TAG_LEN)?;
         seal_into(&place, coded, sealed, opened)?;
         self.settle(&place.pack);
         Ok(())
     }
 
     /// Finds a place for a block, in the first open pack that has one or in a new one.
-    fn place(&self, block: &Block, sealed_len: usize) -> Result<Place> {
-        let open_max = match block.kind {
+    fn place(&self, kind: PackKind, chunks: &[BlockChunk], sealed_len: usize) -> Result<Place> {
+        let open_max = match kind {
             PackKind::Data => OPEN_DATA_PACKS,
             PackKind::Tree => OPEN_TREE_PACKS,
         };
@@ -331,8 +355,8 @@ impl Shared {
         loop {
             spent(&state)?;
             let is_out_of_packs = state.packs == PACKS_MAX;
-            let open = state.open.entry(block.kind).or_default();
-            if let Some(place) = open.iter().find_map(|pack| pack.reserve(block, sealed_len, self.pack_bytes)) {
+            let open = state.open.entry(kind).or_default();
+            if let Some(place) = open.iter().find_map(|pack| pack.reserve(chunks, sealed_len, self.pack_bytes)) {
                 return Ok(place);
             }
             if open.len() == open_max {
@@ -344,9 +368,9 @@ impl Shared {
                 state = self.wait(state);
             } else {
                 let spare = state.spare_packs.pop();
-                let pack = Arc::new(self.new_pack(block.kind, spare)?);
+                let pack = Arc::new(self.new_pack(kind, spare)?);
                 state.packs += 1;
-                state.open.entry(block.kind).or_default().push(pack);
+                state.open.entry(kind).or_default().push(pack);
             }
         }
     }
@@ -399,7 +423,8 @@ impl Shared {
             let next = sealed.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(mut pack) = next else { return };
             let len = usize::try_from(pack.stored.row.bytes).expect("a pack fits in memory");
-            match objects.put(pack.stored.row.kind.object_kind(), &pack.buffer.bytes()[..len]) {
+            let bytes = &pack.buffer.bytes()[..len];
+            match objects.put(pack.stored.row.kind.object_kind(), bytes) {
                 Ok(name) => {
                     pack.stored.row.id = name.id().into();
                     let mut state = self.lock();
@@ -423,12 +448,12 @@ impl OpenPack {
     }
 
     /// A place for a block, if one is left.
-    fn reserve(self: &Arc<Self>, block: &Block, sealed_len: usize, pack_bytes: u32) -> Option<Place> {
+    fn reserve(self: &Arc<Self>, added: &[BlockChunk], sealed_len: usize, pack_bytes: u32) -> Option<Place> {
         let mut filling = self.lock();
         let offset = filling.used;
         let directory = &filling.directory;
-        let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + block.chunks.len());
-        let chunks = filling.directory.chunks.len() + block.chunks.len();
+        let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + added.len());
+        let chunks = directory.chunks.len() + added.len();
         let is_full = offset + sealed_len + tail > pack_bytes as usize || chunks > PACK_CHUNKS_MAX;
         // A block that fits into no pack gets one of its own, which is then longer than others.
         if filling.closed.is_some() || (is_full && offset > HEADER_LEN) {
@@ -438,11 +463,11 @@ impl OpenPack {
         filling.directory.blocks.push(DirectoryBlock {
             offset: u32_len(offset),
             sealed_len: u32_len(sealed_len),
-            plain_len: u32_len(block.raw.plain().len()),
-            chunks: u32_len(block.chunks.len()),
+            plain_len: u32_len(plain_len(added)),
+            chunks: u32_len(added.len()),
         });
         let mut at = 0;
-        for chunk in &block.chunks {
+        for chunk in added {
             filling.directory.chunks.push(DirectoryChunk { kind: chunk.kind, len: chunk.len });
             filling.chunks.push(ChunkRow { id: chunk.id, block: ordinal, offset: at, len: chunk.len });
             at += chunk.len;
@@ -511,6 +536,23 @@ fn seal_into(place: &Place, coded: &[u8], sealed: &mut Vec<u8>, opened: &mut Vec
     Ok(())
 }
 
+/// The chunks of a block that stays raw, in runs of [`RAW_BLOCK_BYTES`] and at most one chunk more.
+fn raw_parts(chunks: &[BlockChunk]) -> impl Iterator<Item = &[BlockChunk]> {
+    let mut filled = 0;
+    chunks.chunk_by(move |chunk, _| {
+        filled += chunk.len as usize;
+        let goes_on = filled < RAW_BLOCK_BYTES;
+        if !goes_on {
+            filled = 0;
+        }
+        goes_on
+    })
+}
+
+fn plain_len(chunks: &[BlockChunk]) -> usize {
+    chunks.iter().map(|chunk| chunk.len as usize).sum()
+}
+
 /// So many bytes of a buffer that only ever grows; what they hold is left over from before.
 fn scratch(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if buffer.len() < len {
@@ -568,7 +610,8 @@ mod tests {
         });
         let objects = Objects::new(Arc::new(store));
         let packer =
-            Packer::start(&objects, &keyring(), PrincipalId([4; 32]), PACK_BYTES, Compression::default()).unwrap();
+            Packer::start(&objects, &keyring(), PrincipalId([4; 32]), PACK_BYTES, Compression::default());
+        let packer = packer.unwrap();
         let shared = Arc::clone(&packer.shared);
         for number in 0..PACKS_MAX + shared.blocks_max {
             packer.push(block(number)).unwrap();

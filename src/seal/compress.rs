@@ -5,6 +5,8 @@
 //!
 //! The decoder gets bytes whose seal held, so whoever made them had the key; it trusts them no further than that.
 
+use std::ops::Range;
+
 use zstd::bulk;
 use zstd::zstd_safe::{self, CParameter};
 
@@ -118,9 +120,12 @@ impl RawBlock {
         &self.0[CODEC_LEN..]
     }
 
-    /// Codec byte and plaintext.
-    pub fn coded(&self) -> &[u8] {
-        &self.0
+    /// Codec byte and the part of the plaintext that lies at `part`, as a block of its own.
+    ///
+    /// The codec byte takes the place of the plaintext's byte before the part, so parts are taken from front to back.
+    pub fn coded_part(&mut self, part: Range<usize>) -> &[u8] {
+        self.0[part.start] = CODEC_RAW;
+        &self.0[part.start..CODEC_LEN + part.end]
     }
 }
 
@@ -139,12 +144,12 @@ impl Compressor {
         Self { zstd, sampler: context(SAMPLE_LEVEL), scratch: vec![CODEC_ZSTD] }
     }
 
-    /// `block` as codec byte and data, never longer than the block itself.
+    /// `block` as codec byte and frame, where that is shorter; `None` where it is to stay raw.
     ///
     /// For pieces of large files. Data of which no sample compresses is left raw without trying the rest.
-    pub fn compress<'a>(&'a mut self, block: &'a RawBlock) -> &'a [u8] {
+    pub fn compress(&mut self, block: &RawBlock) -> Option<&[u8]> {
         if self.zstd.is_none() || self.looks_random(block.plain()) {
-            return block.coded();
+            return None;
         }
         self.compress_fully(block)
     }
@@ -153,12 +158,9 @@ impl Compressor {
     ///
     /// For blocks of many small files: what icons or small archives have in common lies too far apart for samples, which
     /// cost 1 to 2 % there, and opening such files takes longer than compressing them.
-    pub fn compress_fully<'a>(&'a mut self, block: &'a RawBlock) -> &'a [u8] {
-        let Some(zstd) = &mut self.zstd else { return block.coded() };
-        match compress_if_smaller(zstd, block.plain(), &mut self.scratch) {
-            Some(coded_len) => &self.scratch[..coded_len],
-            None => block.coded(),
-        }
+    pub fn compress_fully(&mut self, block: &RawBlock) -> Option<&[u8]> {
+        let coded_len = compress_if_smaller(self.zstd.as_mut()?, block.plain(), &mut self.scratch)?;
+        Some(&self.scratch[..coded_len])
     }
 
     /// Whether no sample of `plain` compresses: videos, pictures, archives.
@@ -278,13 +280,10 @@ mod tests {
         let mut compressor = Compressor::new(Compression::Auto);
         for len in [1 << 10, 100 << 10, 3 << 20] {
             let block_of_text = block(&text(len));
-            let coded = compressor.compress(&block_of_text);
+            let coded = compressor.compress(&block_of_text).unwrap();
             assert_eq!(coded[0], CODEC_ZSTD);
             assert!(coded.len() < len / 3);
-            let noise = block(&noise(1, len));
-            let coded = compressor.compress(&noise);
-            assert_eq!(coded[0], CODEC_RAW);
-            assert_eq!(coded.len(), CODEC_LEN + len);
+            assert_eq!(compressor.compress(&block(&noise(1, len))), None);
         }
     }
 
@@ -295,7 +294,7 @@ mod tests {
             let block = block(&plain);
             let coded = reused.compress(&block);
             assert_eq!(coded, Compressor::new(Compression::Auto).compress(&block));
-            assert_eq!(decompress(coded, plain.len()).unwrap(), plain);
+            assert!(coded.is_none_or(|coded| decompress(coded, plain.len()).unwrap() == plain));
         }
     }
 
@@ -303,11 +302,19 @@ mod tests {
     fn a_block_that_is_filled_again_holds_nothing_of_what_it_held() {
         let mut used = block(&text(5000));
         used.clear();
-        assert_eq!(used.coded(), [CODEC_RAW]);
+        assert_eq!(used.coded_part(0..0), [CODEC_RAW]);
         used.push(b"new ");
         used.push(b"bytes");
         assert_eq!(used.plain(), b"new bytes");
-        assert_eq!(decompress(used.coded(), 9).unwrap(), b"new bytes");
+        assert_eq!(decompress(used.coded_part(0..9), 9).unwrap(), b"new bytes");
+    }
+
+    #[test]
+    fn a_raw_block_falls_into_parts_that_are_blocks() {
+        let mut block = block(b"one and two");
+        for (part, plain) in [(0..3, "one"), (3..8, " and "), (8..11, "two")] {
+            assert_eq!(decompress(block.coded_part(part), plain.len()).unwrap(), plain.as_bytes());
+        }
     }
 
     #[test]
@@ -315,7 +322,7 @@ mod tests {
         let mut mixed = noise(1, 256 << 10);
         mixed.extend(text(48 << 10));
         mixed.extend(noise(2, 256 << 10));
-        assert_eq!(Compressor::new(Compression::Auto).compress(&block(&mixed))[0], CODEC_ZSTD);
+        assert_eq!(Compressor::new(Compression::Auto).compress(&block(&mixed)).unwrap()[0], CODEC_ZSTD);
     }
 
     #[test]
@@ -323,8 +330,8 @@ mod tests {
         let repeated = [noise(1, 200 << 10), noise(1, 200 << 10)].concat();
         let mut compressor = Compressor::new(Compression::Auto);
         let block = block(&repeated);
-        assert_eq!(compressor.compress(&block)[0], CODEC_RAW);
-        let coded = compressor.compress_fully(&block);
+        assert_eq!(compressor.compress(&block), None);
+        let coded = compressor.compress_fully(&block).unwrap();
         assert!(coded.len() < repeated.len() * 6 / 10);
         assert_eq!(decompress(coded, repeated.len()).unwrap(), repeated);
     }
@@ -335,11 +342,10 @@ mod tests {
         let block = block(&plain);
         for compression in ALL {
             let mut compressor = Compressor::new(compression);
-            let coded = compressor.compress(&block);
-            assert_eq!(coded[0] == CODEC_RAW, compression == Compression::Off);
-            assert_eq!(decompress(coded, plain.len()).unwrap(), plain);
-            let len = coded.len();
-            assert_eq!(compressor.compress_fully(&block).len(), len);
+            let coded = compressor.compress(&block).map(<[u8]>::to_vec);
+            assert_eq!(coded.is_none(), compression == Compression::Off);
+            assert!(coded.as_deref().is_none_or(|coded| decompress(coded, plain.len()).unwrap() == plain));
+            assert_eq!(compressor.compress_fully(&block), coded.as_deref());
         }
     }
 
@@ -411,10 +417,11 @@ mod tests {
             let block = block(&plain);
             let (mut sampling, mut trying) = (Compressor::new(compression), Compressor::new(compression));
             let (coded, fully) = (sampling.compress(&block), trying.compress_fully(&block));
-            prop_assert!(coded.len() <= CODEC_LEN + plain.len());
-            prop_assert!(fully.len() <= coded.len());
-            prop_assert_eq!(decompress(fully, plain.len()).unwrap(), plain.clone());
-            prop_assert_eq!(decompress(coded, plain.len()).unwrap(), plain);
+            prop_assert!(coded.is_none_or(|coded| Some(coded) == fully));
+            if let Some(fully) = fully {
+                prop_assert!(fully.len() < CODEC_LEN + plain.len());
+                prop_assert_eq!(decompress(fully, plain.len()).unwrap(), plain);
+            }
         }
 
         #[test]
