@@ -47,7 +47,7 @@ pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Re
     }
     // Snapshots before the index: what they need was indexed before they were put.
     let snapshots = repository.snapshots(&Context { progress: &crate::progress::Silent, ..*cx })?;
-    let reader = Reader::open(repository, cx)?;
+    let reader = Reader::open_uncached(repository, cx)?;
     let sound = packs::check(repository, &reader, options, &mut findings)?;
     for snapshot in &snapshots {
         trees::check(&reader, snapshot, &sound, &mut findings)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Repository;
 use super::stretch::{Stretch, Stretches, is_near};
+use super::tree_cache::TreeCache;
 use super::view::{View, is_absent, is_unreadable};
 use crate::error::{Error, Result};
 use crate::format::index::{PackKind, PackRow, ShortId};
@@ -36,6 +37,7 @@ const PACK_KEYS_MAX: usize = 4096;
 pub struct Reader<'r> {
     repository: &'r Repository,
     context: Context<'r>,
+    tree_cache: Option<&'r TreeCache>,
     view: RwLock<Arc<View>>,
     /// When the view was refreshed last.
     looked: Mutex<Option<Duration>>,
@@ -51,11 +53,21 @@ type KeysKey = (u32, [u8; 32], [u8; 32]);
 impl<'r> Reader<'r> {
     /// A reader of what the repository holds now.
     pub fn open(repository: &'r Repository, cx: &Context<'r>) -> Result<Self> {
+        Self::start(repository, Some(&repository.tree_cache), cx)
+    }
+
+    /// A reader that takes every byte from the store, whatever this machine has kept of it.
+    pub fn open_uncached(repository: &'r Repository, cx: &Context<'r>) -> Result<Self> {
+        Self::start(repository, None, cx)
+    }
+
+    fn start(repository: &'r Repository, tree_cache: Option<&'r TreeCache>, cx: &Context<'r>) -> Result<Self> {
         repository.require(Rights::READ)?;
         let view = repository.look(cx)?;
         Ok(Self {
             repository,
             context: *cx,
+            tree_cache,
             view: RwLock::new(Arc::new(view)),
             looked: Mutex::default(),
             blocks: Mutex::default(),
@@ -245,10 +257,24 @@ impl<'r> Reader<'r> {
             }
             trees.plan(pack, range)
         };
-        let stretch = Stretch::new(plan.start, self.sealed_range(location, &plan).ok()?);
+        let stretch = Stretch::new(plan.start, self.sealed_trees(location, &plan).ok()?);
         let sealed = stretch.cut(range)?.to_vec();
         self.trees.lock().unwrap_or_else(PoisonError::into_inner).keep(pack.id, stretch);
         Some(sealed)
+    }
+
+    /// Sealed bytes of a tree pack, which is kept if it is read whole.
+    fn sealed_trees(&self, location: &Location, range: &Range<u64>) -> Result<Vec<u8>> {
+        let Some(cache) = self.tree_cache else { return self.sealed_range(location, range) };
+        let pack = &location.pack;
+        if let Some(sealed) = cache.get(pack, range) {
+            return Ok(sealed);
+        }
+        let sealed = self.sealed_range(location, range)?;
+        if *range == (0..pack.bytes) {
+            cache.keep(&pack.id, &sealed);
+        }
+        Ok(sealed)
     }
 
     /// Sealed bytes of the pack in which `location` lies.

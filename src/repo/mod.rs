@@ -35,12 +35,14 @@ pub mod session;
 pub mod snapshots;
 pub mod state;
 pub mod stretch;
+pub mod tree_cache;
 pub mod view;
 
 use access::{KeySource, NewKey};
 use charter::{Author, Charter};
 use objects::Objects;
 use state::{Pins, State};
+use tree_cache::TreeCache;
 use zeroize::Zeroizing;
 
 /// Length of a full pack: large enough that a store's cost per object vanishes, small enough that four fit in memory.
@@ -51,7 +53,7 @@ pub const PACK_BYTES_DEFAULT: u32 = 32 << 20;
 pub struct Places {
     /// Pins, signing keys, heads.
     pub state: PathBuf,
-    /// What can be made anew: the local index.
+    /// What can be made anew: the local index, packs of trees, the catalog.
     pub cache: PathBuf,
 }
 
@@ -114,6 +116,8 @@ pub struct Repository {
     pub cache_folder: PathBuf,
     /// The folder of the local index.
     pub index_folder: PathBuf,
+    /// Packs of trees that are at hand.
+    pub tree_cache: Arc<TreeCache>,
     /// Signs for this user on this machine.
     pub signatory: Signatory,
     /// Who this is.
@@ -188,6 +192,7 @@ impl Found {
             slot,
             state,
             index_folder: cache_folder.join("index"),
+            tree_cache: Arc::new(TreeCache::new(cache_folder.join("trees"))),
             cache_folder,
             signatory,
             identity: identity.clone(),

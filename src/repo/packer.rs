@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use super::buffer::PackBuffer;
 use super::objects::Objects;
+use super::tree_cache::TreeCache;
 use crate::error::{Error, Result};
 use crate::format::EncodeError;
 use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, ShortId};
@@ -92,6 +93,7 @@ pub struct Packer {
 
 struct Shared {
     keyring: Arc<Keyring>,
+    tree_cache: Option<Arc<TreeCache>>,
     origin: PrincipalId,
     pack_bytes: u32,
     compression: Compression,
@@ -161,12 +163,13 @@ struct Worker {
 }
 
 impl Packer {
-    /// A packer that puts to `objects` in the name of `origin`.
+    /// A packer that puts to `objects` in the name of `origin`, and keeps what it puts of trees in `tree_cache`.
     ///
     /// # Errors
     /// The system gives no threads.
     pub fn start(
         objects: &Objects,
+        tree_cache: Option<&Arc<TreeCache>>,
         keyring: &Arc<Keyring>,
         origin: PrincipalId,
         pack_bytes: u32,
@@ -175,6 +178,7 @@ impl Packer {
         let (out, sealed) = mpsc::channel();
         let shared = Arc::new(Shared {
             keyring: Arc::clone(keyring),
+            tree_cache: tree_cache.cloned(),
             origin,
             pack_bytes,
             compression,
@@ -427,6 +431,9 @@ impl Shared {
             match objects.put(pack.stored.row.kind.object_kind(), bytes) {
                 Ok(name) => {
                     pack.stored.row.id = name.id().into();
+                    if let (PackKind::Tree, Some(cache)) = (pack.stored.row.kind, &self.tree_cache) {
+                        cache.keep(&pack.stored.row.id, bytes);
+                    }
                     let mut state = self.lock();
                     state.stored.push(pack.stored);
                     if pack.buffer.bytes().len() == self.pack_bytes as usize {
@@ -610,7 +617,7 @@ mod tests {
         });
         let objects = Objects::new(Arc::new(store));
         let packer =
-            Packer::start(&objects, &keyring(), PrincipalId([4; 32]), PACK_BYTES, Compression::default());
+            Packer::start(&objects, None, &keyring(), PrincipalId([4; 32]), PACK_BYTES, Compression::default());
         let packer = packer.unwrap();
         let shared = Arc::clone(&packer.shared);
         for number in 0..PACKS_MAX + shared.blocks_max {

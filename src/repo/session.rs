@@ -14,6 +14,7 @@ use crate::format::segment::CHUNKS_MAX;
 use crate::id::{ChunkId, PackId};
 use crate::index::Location;
 use crate::keys::domain::ChunkKind;
+use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::seal::compress::Compression;
 use crate::store::ObjectKind;
@@ -86,7 +87,10 @@ impl<'r> Session<'r> {
         let there = repository.packs_there(&view, cx)?;
         let origin = repository.signatory.public().principal();
         let pack_bytes = repository.config.pack_bytes;
-        let packer = Packer::start(&repository.objects, &repository.keyring, origin, pack_bytes, compression)?;
+        // Who cannot read trees has no use for them.
+        let tree_cache = repository.keyring.rights.contains(Rights::READ).then_some(&repository.tree_cache);
+        let packer =
+            Packer::start(&repository.objects, tree_cache, &repository.keyring, origin, pack_bytes, compression)?;
         Ok(Self {
             repository,
             view,

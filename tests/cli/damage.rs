@@ -175,18 +175,37 @@ fn a_damaged_tree_is_found_and_gives_nothing_wrong() {
         // The one pack of trees is mostly padding; its blocks come first.
         for at in [100, 300, 700, 2_000] {
             let _spoiled = Spoiled::by(&pack, |bytes| bytes[at] ^= 4);
+            forget_trees(&machine);
             let (run, _) = restore(&machine, &source);
             assert_ne!(run.code, 101);
             let check = machine.caddis("check").ends_with(4);
             assert!(check.stderr.contains(&shown_name(&pack)), "{}", check.transcript());
         }
-        let _gone = Spoiled::gone(&pack);
+        let gone = Spoiled::gone(&pack);
+        forget_trees(&machine);
         let (run, lost) = restore(&machine, &source);
         assert!(matches!(run.code, 1 | 7), "{}", run.transcript());
         assert!(!lost.is_empty());
         machine.caddis("check").ends_with(4);
+        drop(gone);
     }
     machine.caddis("check --read-data").ok();
+}
+
+#[test]
+fn trees_that_the_store_has_lost_are_found_missing_and_still_restored_where_they_are_kept() {
+    let (machine, source) = saved();
+    let lost: Vec<Spoiled> = machine.objects("trees").iter().map(|pack| Spoiled::gone(pack)).collect();
+    assert!(!lost.is_empty());
+    machine.caddis("check").ends_with(4);
+    let (run, missing) = restore(&machine, &source);
+    assert_eq!((run.code, missing.len()), (0, 0), "{}", run.transcript());
+}
+
+/// Removes the packs of trees that the machine keeps, so that it asks the store.
+fn forget_trees(machine: &Machine) {
+    let kept = files_below(&machine.path("home/.cache")).into_iter();
+    kept.filter(|file| file.parent().unwrap().ends_with("trees")).for_each(|file| fs::remove_file(file).unwrap());
 }
 
 /// A machine that knows nothing yet has no cache to hide damage behind.

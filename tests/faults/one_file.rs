@@ -1,6 +1,8 @@
 //! What it takes to get one file out of many.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use caddis::format::name::TreePath;
@@ -8,11 +10,11 @@ use caddis::id::SnapshotId;
 use caddis::listing;
 use caddis::repo::InitOptions;
 use caddis::repo::fetch::Reader;
-use caddis::store::ObjectKind;
 use caddis::store::faulty::CountingStore;
 use caddis::store::memory::MemoryStore;
+use caddis::store::{ObjectKind, Store};
 
-use crate::lab::{Lab, World, random_bytes, restore_to};
+use crate::lab::{Lab, Machine, World, random_bytes, restore_to};
 
 /// The budget: reads of packs and trees for a file of 1 MiB, once the local index is there.
 const READS_MAX: u64 = 3;
@@ -36,11 +38,11 @@ fn lab_of_many_files() -> Lab {
     Lab { machine, ..lab }
 }
 
-/// Reads of trees and of packs that it takes to restore the file, and to print it.
-fn reads(lab: &Lab, id: SnapshotId) -> [[u64; 2]; 2] {
+/// Reads of trees and of packs that it takes a machine to restore the file, and then to print it.
+fn reads(lab: &Lab, machine: &Machine, id: SnapshotId) -> [[u64; 2]; 2] {
     let store = Arc::new(CountingStore::new(Arc::clone(&lab.store)));
     let world = World::at(100);
-    let repository = lab.machine.open(&store, &world).unwrap();
+    let repository = machine.open(&store, &world).unwrap();
     let wanted = fs::read(lab.source.join(WANTED)).unwrap();
     let count = || {
         let gets = [ObjectKind::Trees, ObjectKind::Packs].map(|kind| store.counts_of(kind).gets);
@@ -65,6 +67,28 @@ fn reads(lab: &Lab, id: SnapshotId) -> [[u64; 2]; 2] {
     [restoring, count()]
 }
 
+/// A snapshot whose path to the file leads through folders of five runs.
+fn snapshot_of_many_runs(lab: &Lab) -> SnapshotId {
+    let mut newest = None;
+    for (run, changed) in ["", "projects/p17/src", "projects/p17", "projects", "."].into_iter().enumerate() {
+        if run > 0 {
+            lab.write(&format!("{changed}/new"), &random_bytes(changed, 300));
+        }
+        let world = World::at(i64::try_from(run).unwrap());
+        newest = Some(lab.machine.backup(&lab.store, &lab.source, &world).unwrap().snapshot);
+    }
+    newest.unwrap()
+}
+
+/// The packs of trees that a machine keeps.
+fn kept(machine: &Machine) -> Vec<PathBuf> {
+    let repositories = fs::read_dir(&machine.places.cache).unwrap();
+    repositories
+        .flat_map(|repository| fs::read_dir(repository.unwrap().path().join("trees")).unwrap())
+        .map(|kept| kept.unwrap().path())
+        .collect()
+}
+
 fn assert_within_budget(reads: [[u64; 2]; 2]) {
     assert!(reads.iter().all(|[trees, packs]| trees + packs <= READS_MAX), "{reads:?}");
 }
@@ -73,9 +97,9 @@ fn assert_within_budget(reads: [[u64; 2]; 2]) {
 fn one_file_of_a_first_snapshot_takes_one_read_of_trees_and_three_at_most() {
     let lab = lab_of_many_files();
     let first = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
-    let reads = reads(&lab, first);
+    let reads = reads(&lab, &lab.machine("gamma"), first);
     assert_within_budget(reads);
-    assert_eq!(reads.map(|[trees, _]| trees), [1, 1]);
+    assert_eq!(reads.map(|[trees, _]| trees), [1, 0]);
 }
 
 #[test]
@@ -86,21 +110,69 @@ fn one_file_takes_three_reads_after_many_runs_that_changed_another_folder() {
         snapshots.push(lab.machine.backup(&lab.store, &lab.source, &World::at(i64::from(run))).unwrap().snapshot);
         lab.write("projects/p3/doc/diary", &random_bytes("diary", 100 + usize::from(run)));
     }
-    for id in snapshots {
-        assert_within_budget(reads(&lab, id));
+    for (number, id) in snapshots.into_iter().enumerate() {
+        assert_within_budget(reads(&lab, &lab.machine(&format!("reader {number}")), id));
     }
+}
+
+#[test]
+fn who_has_made_the_snapshots_reads_no_trees() {
+    let lab = lab_of_many_files();
+    let newest = snapshot_of_many_runs(&lab);
+    let reads = reads(&lab, &lab.machine, newest);
+    assert_within_budget(reads);
+    assert_eq!(reads.map(|[trees, _]| trees), [0, 0]);
 }
 
 /// What the budget does not cover. A run writes the folders above what has changed, and only those, into a pack of its own. A
 /// path thus takes a read for each run that was the last to change one of its folders (of a large folder, the stretch of names
-/// that the path leads through): never more than there are folders, and few where it is always the same that changes.
+/// that the path leads through): never more than there are folders, and only once.
 #[test]
-fn one_file_takes_a_read_for_each_run_that_its_path_leads_through() {
+fn a_new_machine_reads_once_for_each_run_that_a_path_leads_through() {
     let lab = lab_of_many_files();
-    lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap();
-    lab.write("projects/p17/new", b"changed in the second run");
-    lab.machine.backup(&lab.store, &lab.source, &World::at(2)).unwrap();
-    lab.write("projects/new", b"changed in the third run");
-    let third = lab.machine.backup(&lab.store, &lab.source, &World::at(3)).unwrap().snapshot;
-    assert_eq!(reads(&lab, third).map(|[trees, _]| trees), [3, 3]);
+    let newest = snapshot_of_many_runs(&lab);
+    let gamma = lab.machine("gamma");
+    assert_eq!(reads(&lab, &gamma, newest).map(|[trees, _]| trees), [5, 0]);
+    assert_eq!(reads(&lab, &gamma, newest).map(|[trees, _]| trees), [0, 0]);
+}
+
+#[test]
+fn what_is_wrong_in_the_cache_is_read_from_the_store() {
+    let lab = lab_of_many_files();
+    let newest = snapshot_of_many_runs(&lab);
+    let packs = kept(&lab.machine);
+    assert!(packs.len() >= 4, "{packs:?}");
+    let spoil: [&dyn Fn(&Path); 5] = [
+        &|pack| {
+            let mut bytes = fs::read(pack).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(pack, bytes).unwrap();
+        },
+        &|pack| File::options().write(true).open(pack).unwrap().set_len(1000).unwrap(),
+        &|pack| fs::write(pack, []).unwrap(),
+        &|pack| {
+            let len = usize::try_from(fs::metadata(pack).unwrap().len()).unwrap();
+            fs::write(pack, vec![0; len]).unwrap();
+        },
+        &|pack| {
+            fs::remove_file(pack).unwrap();
+            symlink("/dev/zero", pack).unwrap();
+        },
+    ];
+    for spoil in spoil {
+        packs.iter().for_each(|pack| spoil(pack));
+        assert!(reads(&lab, &lab.machine, newest)[0][0] >= 4);
+        // What was spoilt is gone, and what was read instead is kept.
+        assert_eq!(reads(&lab, &lab.machine, newest).map(|[trees, _]| trees), [0, 0]);
+    }
+}
+
+#[test]
+fn a_check_does_not_take_the_cache_for_the_store() {
+    let lab = lab_of_many_files();
+    snapshot_of_many_runs(&lab);
+    let name = *lab.store.objects().keys().find(|name| name.kind() == ObjectKind::Trees).unwrap();
+    lab.store.delete(&name).unwrap();
+    assert!(!lab.machine.check(&lab.store).problems().is_empty());
 }
