@@ -125,7 +125,7 @@ _caddis() {
 
     case "${cmd}" in
         caddis)
-            opts="-r -q -v -h -V --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help --version init backup restore snapshots ls cat check key completions help"
+            opts="-r -q -v -h -V --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help --version init backup restore snapshots ls cat check key completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -194,7 +194,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__backup)
-            opts="-f -r -q -v -h --init --tag --host --label --time --force --ignore-inode --ignore-ctime --compression --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-f -r -q -v -h --init --tag --host --label --time --force --ignore-inode --ignore-ctime --compression --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,7 +283,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__cat)
-            opts="-r -q -v -h --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,7 +368,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__check)
-            opts="-r -q -v -h --read-data --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --read-data --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -437,7 +437,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__completions)
-            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help bash elvish fish powershell zsh"
+            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -716,7 +716,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__init)
-            opts="-r -q -v -h --pack-size --kdf-memory --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --pack-size --kdf-memory --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -793,7 +793,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__key)
-            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help list add remove passwd help"
+            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help list add remove passwd help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -862,7 +862,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__key__subcmd__add)
-            opts="-r -q -v -h --new-password-file --new-password-command --new-key-file --kdf-memory --name --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --new-password-file --new-password-command --new-key-file --kdf-memory --name --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1057,7 +1057,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__key__subcmd__list)
-            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1126,7 +1126,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__key__subcmd__passwd)
-            opts="-r -q -v -h --new-password-file --new-password-command --new-key-file --kdf-memory --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --new-password-file --new-password-command --new-key-file --kdf-memory --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1233,7 +1233,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__key__subcmd__remove)
-            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1302,7 +1302,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__ls)
-            opts="-l -R -r -q -v -h --long --recursive --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-l -R -r -q -v -h --long --recursive --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1387,7 +1387,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__restore)
-            opts="-r -q -v -h --no-owner --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --no-owner --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1472,7 +1472,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__snapshots)
-            opts="-r -q -v -h --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --help"
+            opts="-r -q -v -h --host --tag --path --label --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_caddis_global_optspecs
-    string join \n r/repo= password-file= password-command= key-file= json q/quiet v/verbose cache-dir= h/help V/version
+    string join \n r/repo= password-file= password-command= key-file= json q/quiet v/verbose cache-dir= accept-rollback h/help V/version
 end
 
 function __fish_caddis_needs_command
@@ -32,6 +32,7 @@ complete -c caddis -n "__fish_caddis_needs_command" -l cache-dir -d 'Where to ke
 complete -c caddis -n "__fish_caddis_needs_command" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_needs_command" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_needs_command" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_needs_command" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_needs_command" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_needs_command" -s V -l version -d 'Print version'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "init" -d 'Make a new repository'
@@ -54,6 +55,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand init" -l cache-dir -d 'Whe
 complete -c caddis -n "__fish_caddis_using_subcommand init" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand init" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand init" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand init" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand init" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l tag -d 'Give the snapshot a tag; may be repeated, or several joined by commas' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l host -d 'Name of the machine that the snapshot shows, instead of this machine\'s own' -r
@@ -76,6 +78,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-ctime -d
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
@@ -90,6 +93,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand restore" -l no-owner -d 'D
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand restore" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
@@ -103,6 +107,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l cache-dir -d
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
@@ -118,6 +123,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand ls" -s R -l recursive -d '
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand ls" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand ls" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
@@ -131,6 +137,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand cat" -l cache-dir -d 'Wher
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand cat" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
@@ -141,6 +148,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand check" -l read-data -d 'Op
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand check" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
@@ -150,6 +158,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_s
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -f -a "list" -d 'List the slots: one for each passphrase or key file'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and not __fish_seen_subcommand_from list add remove passwd help" -f -a "add" -d 'Add a slot with a passphrase or key file of its own'
@@ -164,6 +173,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subco
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from list" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from list" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -l new-password-file -d 'Read the new passphrase from this file' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -l new-password-command -d 'Run this command in a shell and take what it prints as the new passphrase' -r -f -a "(__fish_complete_command)"
@@ -178,6 +188,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subco
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
@@ -187,6 +198,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subco
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -l new-password-file -d 'Read the new passphrase from this file' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -l new-password-command -d 'Run this command in a shell and take what it prints as the new passphrase' -r -f -a "(__fish_complete_command)"
@@ -200,6 +212,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subco
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from passwd" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the slots: one for each passphrase or key file'
 complete -c caddis -n "__fish_caddis_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "add" -d 'Add a slot with a passphrase or key file of its own'
@@ -214,6 +227,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand completions" -l cache-dir 
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand completions" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "init" -d 'Make a new repository'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "backup" -d 'Save files and folders as a new snapshot'

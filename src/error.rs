@@ -59,6 +59,16 @@ pub enum Error {
         /// The id now.
         found: RepositoryId,
     },
+    /// What this machine has seen in a repository is not there any more, and nobody has forgotten it.
+    #[error("the repository at {location} was rolled back, or part of it is withheld: it lacks {}, seen there before", missing(.snapshots, *.statements))]
+    Withheld {
+        /// Where.
+        location: String,
+        /// Snapshots that are missing.
+        snapshots: Vec<SnapshotId>,
+        /// How many statements of its charter are missing.
+        statements: usize,
+    },
     /// No slot opens with what was given.
     #[error("no key slot of {location} opens with this {what}")]
     WrongKey {
@@ -316,7 +326,7 @@ impl Error {
             Self::NoRepository { .. } | Self::RepositoryGone { .. } => 10,
             Self::WrongKey { .. } => 12,
             Self::NotPermitted { .. } | Self::NewGeneration { .. } => 13,
-            Self::RepositoryChanged { .. } => 16,
+            Self::RepositoryChanged { .. } | Self::Withheld { .. } => 16,
             Self::Interrupted => 130,
             Self::Store { source, .. } | Self::List { source, .. } => store_exit_code(source),
             Self::Place { source: OpenError::Failed { source, .. }, .. } => store_exit_code(source),
@@ -340,7 +350,11 @@ impl Error {
             ),
             Self::RepositoryExists { .. } => "choose another place, or use the repository that is there".into(),
             Self::RepositoryChanged { .. } => {
-                "if you replaced it yourself, remove the pin that caddis keeps for this place in its state folder"
+                "if you put it there yourself, say so once with `--accept-rollback`".into()
+            }
+            Self::Withheld { .. } => {
+                "if you put an older copy there yourself, say so once with `--accept-rollback`; if not, \
+                ask who runs the storage, and keep a copy of what there is"
                     .into()
             }
             Self::WrongKey { .. } => "try another passphrase or key file; `caddis key list` shows the slots".into(),
@@ -390,6 +404,28 @@ fn store_hint(error: &StoreError, location: &str) -> Option<String> {
         StoreError::Unreachable(_) => Some(format!("see whether {location} is mounted and its disk healthy")),
         _ => None,
     }
+}
+
+/// Snapshots that are named when many are missing.
+const NAMED_MAX: usize = 5;
+
+/// What was there once, the first few by name.
+fn missing(snapshots: &[SnapshotId], statements: usize) -> String {
+    let names: Vec<String> = snapshots.iter().take(NAMED_MAX).map(SnapshotId::short).collect();
+    let more = snapshots.len() - names.len();
+    let mut missing = Vec::new();
+    match snapshots {
+        [] => {}
+        [_] => missing.push(format!("snapshot {}", names.join(""))),
+        _ if more == 0 => missing.push(format!("snapshots {}", names.join(", "))),
+        _ => missing.push(format!("snapshots {} and {more} more", names.join(", "))),
+    }
+    match statements {
+        0 => {}
+        1 => missing.push("a statement of its charter".to_owned()),
+        count => missing.push(format!("{count} statements of its charter")),
+    }
+    missing.join(" and ")
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -13,6 +13,7 @@ use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::commit::{Announcement, Attempt};
 use crate::repo::fetch::Reader;
+use crate::repo::rollback::Withheld;
 use crate::repo::session::{Relied, Session, Stored};
 use crate::seal::compress::Compression;
 
@@ -87,6 +88,8 @@ pub struct Report {
     pub own_folders: u64,
     /// Items that were not read, or kept changing.
     pub problems: u64,
+    /// What this machine has seen in the repository earlier and is not there now.
+    pub withheld: Option<Withheld>,
 }
 
 /// Saves the sources as a new snapshot.
@@ -118,9 +121,9 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
         let attempt = repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)?;
         rows.save(&attempt, sources, relied.packs, cx);
         match attempt {
-            Attempt::Saved(snapshot) => {
+            Attempt::Saved(snapshot, withheld) => {
                 run.finish();
-                return Ok(report(snapshot, time, summary, &walked, &stored));
+                return Ok(Report { withheld, ..report(snapshot, time, summary, &walked, &stored) });
             }
             Attempt::Overtaken(id) => overtaken.push(id),
         }
@@ -216,7 +219,7 @@ impl RowsToSave {
     fn save(self, attempt: &Attempt, sources: &Sources, packs: HashSet<PackId>, cx: &Context<'_>) {
         let (Some(catalog), Some(changes)) = (self.catalog, self.found.changes) else { return };
         let outcome = match attempt {
-            Attempt::Saved(_) => {
+            Attempt::Saved(..) => {
                 let (sources, packs) = (sources.keys().flatten().collect(), packs.into_iter().collect());
                 Outcome::Committed { sources, packs }
             }
@@ -262,5 +265,6 @@ fn report(snapshot: SnapshotId, time: Timestamp, summary: Summary, walked: &Walk
         sockets: walked.sockets,
         own_folders: walked.own_folders,
         problems: walked.problems,
+        withheld: None,
     }
 }

@@ -62,6 +62,9 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CADDIS_CACHE_DIR", hide_env_values = true,
         value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
+    /// Take the repository as it is now, although this machine has seen more in it, or another one at its place
+    #[arg(long, global = true)]
+    pub accept_rollback: bool,
 }
 
 /// What to do.

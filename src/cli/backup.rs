@@ -38,6 +38,9 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
     console.finish();
     print_report(global, &report)
         .inspect_err(|_| super::tell(&format!("caddis: snapshot {} is saved", report.snapshot)))?;
+    if let Some(withheld) = report.withheld {
+        return Err(withheld.into_error(repository.objects.location()));
+    }
     Ok(if report.problems > 0 { Outcome::SourceIncomplete } else { Outcome::Done })
 }
 

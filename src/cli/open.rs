@@ -90,10 +90,15 @@ pub(super) fn open_with_key(global: &Global, cx: &Context<'_>) -> Result<(Reposi
     let found = match open_store(&path) {
         // A place that is known and empty now is rather a disk that is not mounted than a new beginning.
         Err(error @ Error::NoRepository { .. }) => return Err(known_or(error, &path, &places)?),
+        store if global.accept_rollback => Found::look_at_any(store?, &places)?,
         store => Found::look(store?, &places)?,
     };
     let key = key_source(global)?;
-    Ok((found.unlock(&key, &identity(), cx)?, key))
+    let repository = found.unlock(&key, &identity(), cx)?;
+    if global.accept_rollback {
+        repository.accept_history(cx)?;
+    }
+    Ok((repository, key))
 }
 
 /// The error that says more, when this machine has seen a repository at `path` before.

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::args::{Global, SnapshotsArgs};
 use super::render::{local_time, printable, size, snapshot_json, table};
 use super::{Outcome, open, print_line, restore};
-use crate::error::Result;
+use crate::error::{Error, Result, with_causes};
 use crate::progress::Context;
 use crate::repo::snapshots::Snapshot;
 
 pub(super) fn run(global: &Global, args: &SnapshotsArgs, cx: &Context<'_>) -> Result<Outcome> {
     let repository = open::open(global, cx)?;
     let filter = restore::filter(&args.filter)?;
-    let mut snapshots = repository.snapshots(cx)?;
+    let (mut snapshots, graph) = repository.history(cx)?;
     snapshots.retain(|snapshot| filter.admits(snapshot));
     if global.json {
         let list: Vec<Value> = snapshots.iter().map(snapshot_json).collect();
@@ -22,6 +22,13 @@ pub(super) fn run(global: &Global, args: &SnapshotsArgs, cx: &Context<'_>) -> Re
     } else {
         let head = ["ID", "Time", "Host", "Size", "Tags", "Paths"];
         print_line(&table(&head, &[3], snapshots.iter().map(row).collect()))?;
+    }
+    match repository.compare_history(&graph, None, cx) {
+        Ok(None) => {}
+        Ok(Some(withheld)) => return Err(withheld.into_error(repository.objects.location())),
+        // Nothing can be remembered on a rescue system.
+        Err(error @ Error::Io { .. }) => cx.progress.note(&with_causes(&error)),
+        Err(error) => return Err(error),
     }
     Ok(Outcome::Done)
 }

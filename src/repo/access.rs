@@ -248,6 +248,7 @@ impl Repository {
         let time = cx.clock.now().into();
         let id = add_slot(&mut author, &self.config, &bundle, self.keyring.newest(), key, &self.identity, time)?;
         self.charter_heads = author.heads;
+        self.statements.extend(&self.charter_heads);
         Ok(id)
     }
 

@@ -1,6 +1,6 @@
 //! Reads the charter and adds statements to it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::objects::Objects;
 use crate::error::{Error, Result, with_causes};
@@ -53,6 +53,11 @@ impl Charter {
             }
         }
         Ok(charter)
+    }
+
+    /// All of them.
+    pub fn ids(&self) -> BTreeSet<StatementId> {
+        self.statements.keys().copied().collect()
     }
 
     /// Statements that no other names as its parent.

@@ -5,9 +5,10 @@
 use std::collections::HashSet;
 
 use super::Repository;
+use super::rollback::Withheld;
 use super::session::Relied;
 use super::snapshots::SnapshotGraph;
-use super::state::{DeadRun, Run, Seen};
+use super::state::{DeadRun, Run};
 use crate::error::{Error, Result, with_causes};
 use crate::format::charter::HEADS_MAX;
 use crate::format::log::{self, Forgotten, Void};
@@ -28,10 +29,10 @@ pub struct Announcement {
 }
 
 /// How an attempt to commit ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// The snapshot is committed and will stay until somebody forgets it.
-    Saved(SnapshotId),
+    Saved(SnapshotId, Option<Withheld>),
     /// A prune condemned something that it relies on, or somebody declared it void: all is to be looked at again. What was
     /// announced stays a root until the next attempt is announced, so that nothing is stored a third time.
     Overtaken(SnapshotId),
@@ -68,12 +69,11 @@ impl Repository {
         if dropped.is_err() {
             run.leave_behind(); // The next run tries again.
         }
-        for leftover in [dropped, self.remember(&graph, id)] {
-            if let Err(error) = leftover {
-                cx.progress.note(&format!("saved, but {}", with_causes(&error)));
-            }
+        let compared = self.compare_history(&graph, Some(id), cx);
+        for leftover in [dropped.err().as_ref(), compared.as_ref().err()].into_iter().flatten() {
+            cx.progress.note(&format!("saved, but {}", with_causes(leftover)));
         }
-        Ok(Attempt::Saved(id))
+        Ok(Attempt::Saved(id, compared.unwrap_or_default()))
     }
 
     fn encode_snapshot(&self, announcement: &Announcement, body: &Body, graph: &SnapshotGraph) -> Result<Vec<u8>> {
@@ -159,10 +159,5 @@ impl Repository {
             Err(Error::Store { source: StoreError::Denied(_), .. }) => Ok(()),
             dropped => dropped,
         }
-    }
-
-    fn remember(&self, graph: &SnapshotGraph, id: SnapshotId) -> Result<()> {
-        let snapshots = graph.remember(id, &self.state.seen().snapshots);
-        self.state.set_seen(&Seen { snapshots, statements: self.charter_heads.clone() })
     }
 }

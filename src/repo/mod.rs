@@ -3,6 +3,7 @@
 //! Opening goes in two steps: [`Found`] has read `config` and compared its id with the one seen at first contact, before
 //! anybody is asked for a passphrase; [`Found::unlock`] opens a slot, its bundle and the charter.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub mod fetch;
 mod members;
 pub mod objects;
 pub mod packer;
+pub mod rollback;
 pub mod session;
 pub mod snapshots;
 pub mod state;
@@ -110,6 +112,8 @@ pub struct Repository {
     pub slot: SlotId,
     /// The newest statements of its charter.
     pub charter_heads: Vec<StatementId>,
+    /// All statements of its charter.
+    pub statements: BTreeSet<StatementId>,
     /// What this user on this machine remembers of it.
     pub state: State,
     /// The folder of what can be made anew.
@@ -138,10 +142,20 @@ impl Found {
     /// # Errors
     /// [`Error::RepositoryChanged`] before anything is asked or stored.
     pub fn look(store: Arc<dyn Store>, places: &Places) -> Result<Self> {
+        let location = store.location();
+        let pinned = Pins::new(&places.state).get(&location)?;
+        let found = Self::look_at_any(store, places)?;
+        match pinned {
+            Some(pinned) if pinned != found.id => Err(Error::RepositoryChanged { location, pinned, found: found.id }),
+            _ => Ok(found),
+        }
+    }
+
+    /// Like [`Self::look`], for somebody who says that they have put another repository there.
+    pub fn look_at_any(store: Arc<dyn Store>, places: &Places) -> Result<Self> {
         let objects = Objects::new(store);
         let location = objects.location();
-        let pins = Pins::new(&places.state);
-        let pinned = pins.get(&location)?;
+        let pinned = Pins::new(&places.state).get(&location)?;
         let bytes = match objects.get(ObjectName::CONFIG, CONFIG_BYTES_MAX) {
             Err(Error::Store { source: StoreError::Absent, .. }) if pinned.is_some() => {
                 return Err(Error::RepositoryGone { location });
@@ -150,10 +164,7 @@ impl Found {
         };
         let (config, id) =
             config::decode_object(&bytes).map_err(|source| Error::Object { object: ObjectName::CONFIG, source })?;
-        match pinned {
-            Some(pinned) if pinned != id => Err(Error::RepositoryChanged { location, pinned, found: id }),
-            _ => Ok(Self { objects, config, id, places: places.clone() }),
-        }
+        Ok(Self { objects, config, id, places: places.clone() })
     }
 
     /// Opens a slot, the bundle under its key, and the charter.
@@ -189,6 +200,7 @@ impl Found {
             config: self.config,
             keyring: Arc::new(keyring),
             charter_heads: charter.heads(),
+            statements: charter.ids(),
             slot,
             state,
             index_folder: cache_folder.join("index"),
@@ -296,6 +308,7 @@ impl Repository {
         };
         author.state(StatementKind::Principal, &statement, self.keyring.newest())?;
         self.charter_heads = author.heads;
+        self.statements.extend(&self.charter_heads);
         self.keyring.name(principal);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Which snapshots there are, how they follow one another, and which one a user means.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use super::Repository;
 use super::charter::{is_junk, report};
 use super::view::{is_absent, is_unreadable};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::format::log::{self, Forgotten, LOG_BYTES_MAX, Signed};
 use crate::format::metadata::Timestamp;
 use crate::format::snapshot::{self, Body, Header, SNAPSHOT_BYTES_MAX, SealedSnapshot};
-use crate::id::{PrincipalId, SnapshotId};
+use crate::id::{PrincipalId, SnapshotId, StatementId};
 use crate::keys::keyring::Rights;
-use crate::progress::Context;
+use crate::progress::{Context, Problem};
 use crate::store::{ObjectKind, ObjectName};
 
 /// A committed snapshot, opened.
@@ -33,20 +33,47 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotGraph {
     heads: BTreeSet<SnapshotId>,
+    /// Those that are there, and those that their writers had seen.
     known: BTreeSet<SnapshotId>,
+    void: BTreeSet<SnapshotId>,
+    /// What their writers knew of the charter.
+    statements: BTreeSet<StatementId>,
 }
 
 impl SnapshotGraph {
+    fn of(listed: &BTreeSet<SnapshotId>, opened: &BTreeMap<SnapshotId, SealedSnapshot>, voids: &Voids) -> Self {
+        let headers = || opened.values().map(|snapshot| &snapshot.header);
+        let seen: BTreeSet<SnapshotId> = headers().flat_map(|header| &header.heads).copied().collect();
+        let is_head = |id: &&SnapshotId| !seen.contains(id) && !voids.by_right.contains_key(id);
+        Self {
+            heads: opened.keys().filter(is_head).copied().collect(),
+            known: listed.union(&seen).copied().collect(),
+            void: voids.by_right.keys().copied().collect(),
+            statements: headers().flat_map(|header| &header.charter_heads).copied().collect(),
+        }
+    }
+
     /// The newest snapshots; more than one after two runs at once.
     pub fn heads(&self) -> Vec<SnapshotId> {
         self.heads.iter().copied().collect()
     }
 
-    /// What this machine has seen, once a snapshot `id` stands whose writer had seen all of this graph: `id`, and those it
-    /// remembered that are not in the graph, such as one of a run at the same time.
-    pub fn remember(&self, id: SnapshotId, remembered: &[SnapshotId]) -> Vec<SnapshotId> {
-        let others = remembered.iter().filter(|&other| *other != id && !self.known.contains(other));
-        others.copied().chain([id]).collect()
+    /// The statements of the charter that writers have seen.
+    pub fn statements(&self) -> &BTreeSet<StatementId> {
+        &self.statements
+    }
+
+    /// Whether nothing has to be said of a snapshot that was there once: it is there, or void, or somebody wrote after it.
+    pub fn explains(&self, id: &SnapshotId) -> bool {
+        self.known.contains(id) || self.void.contains(id)
+    }
+
+    /// What a machine has seen that looked at this graph and then, perhaps, added a snapshot: the newest, and those that it
+    /// remembered and the graph does not explain, such as one of a run at the same time.
+    pub fn remember(&self, own: Option<SnapshotId>, remembered: &[SnapshotId]) -> Vec<SnapshotId> {
+        let unexplained = remembered.iter().copied().filter(|id| Some(*id) != own && !self.explains(id));
+        let newest = own.map_or_else(|| self.heads(), |own| vec![own]);
+        newest.into_iter().chain(unexplained).collect()
     }
 }
 
@@ -109,11 +136,17 @@ impl Repository {
     /// # Errors
     /// The store fails, the key may not read, or a snapshot needs a newer version. Junk is reported and passed over.
     pub fn snapshots(&self, cx: &Context<'_>) -> Result<Vec<Snapshot>> {
+        Ok(self.history(cx)?.0)
+    }
+
+    /// [`Self::snapshots`], and how they follow one another.
+    pub fn history(&self, cx: &Context<'_>) -> Result<(Vec<Snapshot>, SnapshotGraph)> {
         self.require(Rights::READ)?;
-        let sealed = self.sealed_snapshots(cx)?;
+        let (sealed, graph) = self.sealed_snapshots(cx)?;
         let mut snapshots: Vec<Snapshot> = Vec::with_capacity(sealed.len());
         let opened: Vec<_> = sealed
             .into_par_iter()
+            .filter(|(id, _)| !graph.void.contains(id))
             .map(|(id, sealed)| {
                 let body = sealed.open_body(&self.keyring);
                 (id, sealed.header, body)
@@ -128,27 +161,23 @@ impl Repository {
             }
         }
         snapshots.sort_by_key(|snapshot| (snapshot.header.time, snapshot.id));
-        Ok(snapshots)
+        Ok((snapshots, graph))
     }
 
     /// How the snapshots follow one another.
     pub fn snapshot_graph(&self, cx: &Context<'_>) -> Result<SnapshotGraph> {
-        let listed = self.objects.list(ObjectKind::Snapshots)?;
-        let voids = self.voids(cx)?;
-        // What is void still says what its writer had seen.
-        let sealed = self.open_headers(listed.iter().map(|object| object.id.into()).collect(), cx)?;
-        let seen: HashSet<SnapshotId> = sealed.values().flat_map(|snapshot| &snapshot.header.heads).copied().collect();
-        let is_head = |id: &SnapshotId| !seen.contains(id) && !voids.by_right.contains_key(id);
-        let heads = sealed.keys().copied().filter(is_head).collect();
-        Ok(SnapshotGraph { heads, known: sealed.into_keys().chain(seen).collect() })
+        Ok(self.sealed_snapshots(cx)?.1)
     }
 
-    /// `snapshots/` is listed before `forgotten/`: a snapshot that was forgotten in between is then known to be.
-    fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, SealedSnapshot>> {
-        let listed = self.objects.list(ObjectKind::Snapshots)?;
+    /// `snapshots/` is listed before `forgotten/`: a snapshot that was forgotten in between is then known to be. What is void
+    /// is opened as well, for it still says what its writer had seen.
+    fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<(BTreeMap<SnapshotId, SealedSnapshot>, SnapshotGraph)> {
+        let listed: BTreeSet<SnapshotId> =
+            self.objects.list(ObjectKind::Snapshots)?.iter().map(|object| object.id.into()).collect();
         let voids = self.voids(cx)?;
-        let live = listed.iter().map(|object| object.id.into()).filter(|id| !voids.by_right.contains_key(id)).collect();
-        self.open_headers(live, cx)
+        let opened = self.open_headers(listed.iter().copied().collect(), cx)?;
+        let graph = SnapshotGraph::of(&listed, &opened, &voids);
+        Ok((opened, graph))
     }
 
     /// Opens headers; junk, and what needs a newer version, is reported and passed over.
@@ -208,7 +237,16 @@ impl Repository {
     /// The one snapshot that `wanted` means among those that `filter` admits: an id or its beginning, `latest`, `latest~2`, a
     /// tag, or a moment as `@2026-11-01` or `@2026-11-01 03:00` or RFC 3339, which means the newest snapshot not after it.
     pub fn find_snapshot(&self, wanted: &str, filter: &Filter, cx: &Context<'_>) -> Result<Snapshot> {
-        let mut snapshots = self.snapshots(cx)?;
+        let (mut snapshots, graph) = self.history(cx)?;
+        match self.compare_history(&graph, None, cx) {
+            Ok(None) => {}
+            // What is there can be read all the same; only the newest may not be the newest.
+            Ok(Some(withheld)) => {
+                let what = withheld.into_error(self.objects.location()).to_string();
+                cx.progress.problem(&Problem { item: ObjectKind::Snapshots.folder().into(), what });
+            }
+            Err(error) => cx.progress.note(&with_causes(&error)),
+        }
         snapshots.retain(|snapshot| filter.admits(snapshot));
         pick(snapshots, wanted)
     }

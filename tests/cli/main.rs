@@ -17,6 +17,7 @@ mod interrupt;
 mod keys;
 mod listings;
 mod places;
+mod rolled_back;
 mod round_trip;
 mod secrecy;
 mod snapshots;

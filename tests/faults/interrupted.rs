@@ -43,7 +43,8 @@ fn packs(store: &MemoryStore) -> BTreeSet<ObjectName> {
 /// The run that nobody disturbs, and what the index then holds.
 fn undisturbed(lab: &Lab) -> (Report, Counts) {
     let store = Arc::new((*lab.store).clone());
-    let machine = lab.machine.copied_to(&lab.folder.path().join("undisturbed"));
+    let folder = tempfile::tempdir().unwrap();
+    let machine = lab.machine.copied_to(folder.path());
     let report = machine.backup(&store, &lab.source, &World::at(1)).unwrap();
     (report, indexed(&machine, &store).0)
 }

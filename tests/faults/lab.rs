@@ -169,7 +169,9 @@ impl Machine {
         world: &World,
     ) -> Result<Report> {
         let mut repository = self.open(store, world)?;
-        backup(&mut repository, &sources(source), &caddis::backup::Options::default(), cx)
+        let report = backup(&mut repository, &sources(source), &caddis::backup::Options::default(), cx)?;
+        assert_eq!(report.withheld, None, "nothing is taken for rolled back that is not");
+        Ok(report)
     }
 
     pub(crate) fn backup_with(

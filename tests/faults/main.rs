@@ -20,6 +20,7 @@ mod one_file;
 mod order;
 mod protocol;
 mod restores;
+mod rolled_back;
 mod salts;
 mod strangers;
 mod together;
