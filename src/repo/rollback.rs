@@ -54,10 +54,13 @@ impl Repository {
             // Written by others between the moment at which we looked and that at which we heard of it; or listed too late.
             withheld = self.missing(&self.snapshot_graph(cx)?, &seen, &self.statements_there()?);
         }
-        let mut statements = BTreeSet::from_iter(self.charter_heads.iter().copied());
+        let mut statements = self.charter_heads.clone();
         statements.extend(&withheld.statements);
         let snapshots = graph.remember(own, &seen.snapshots);
-        self.state.set_seen(&Seen { snapshots, statements: statements.into_iter().collect() })?;
+        let now = Seen { snapshots, statements, given_up: seen.given_up.clone() };
+        if now != seen {
+            self.state.set_seen(&now)?;
+        }
         Ok((!withheld.is_empty()).then_some(withheld))
     }
 
@@ -66,15 +69,18 @@ impl Repository {
     /// # Errors
     /// The store fails, or nothing can be remembered.
     pub fn accept_history(&self, cx: &Context<'_>) -> Result<()> {
-        let snapshots = self.snapshot_graph(cx)?.remember(None, &[]);
-        self.state.set_seen(&Seen { snapshots, statements: self.charter_heads.clone() })
+        let graph = self.snapshot_graph(cx)?;
+        let given_up = graph.statements().difference(&self.statements_there()?).copied().collect();
+        let snapshots = graph.remember(None, &[]);
+        self.state.set_seen(&Seen { snapshots, statements: self.charter_heads.clone(), given_up })
     }
 
     fn missing(&self, graph: &SnapshotGraph, seen: &Seen, there: &BTreeSet<StatementId>) -> Withheld {
         let statements = seen.statements.iter().chain(graph.statements());
+        let is_missing = |id: &StatementId| !there.contains(id) && !seen.given_up.contains(id);
         Withheld {
             snapshots: seen.snapshots.iter().copied().filter(|id| !graph.explains(id)).collect(),
-            statements: statements.copied().filter(|id| !there.contains(id)).collect(),
+            statements: statements.copied().filter(is_missing).collect(),
         }
     }
 

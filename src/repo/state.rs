@@ -68,6 +68,8 @@ pub struct Seen {
     pub snapshots: Vec<SnapshotId>,
     /// Heads of the charter.
     pub statements: Vec<StatementId>,
+    /// Statements that writers of snapshots knew, and that the user has given up.
+    pub given_up: Vec<StatementId>,
 }
 
 impl State {
@@ -100,6 +102,7 @@ impl State {
             match line.split_once(' ') {
                 Some(("snapshot", id)) => seen.snapshots.extend(SnapshotId::from_hex(id)),
                 Some(("statement", id)) => seen.statements.extend(StatementId::from_hex(id)),
+                Some(("given-up", id)) => seen.given_up.extend(StatementId::from_hex(id)),
                 _ => {}
             }
         }
@@ -114,6 +117,9 @@ impl State {
         }
         for id in &seen.statements {
             text.push_str(&format!("statement {id}\n"));
+        }
+        for id in &seen.given_up {
+            text.push_str(&format!("given-up {id}\n"));
         }
         make_folder(&self.folder)?;
         replace_file(&self.folder.join("heads"), text.as_bytes())
@@ -346,7 +352,11 @@ mod tests {
     fn heads_are_remembered() {
         let root = tempfile::tempdir().unwrap();
         let state = State::new(root.path(), &RepositoryId([1; 32]));
-        let seen = Seen { snapshots: vec![SnapshotId([2; 32])], statements: vec![StatementId([3; 32])] };
+        let seen = Seen {
+            snapshots: vec![SnapshotId([2; 32])],
+            statements: vec![StatementId([3; 32])],
+            given_up: vec![StatementId([4; 32])],
+        };
         state.set_seen(&seen).unwrap();
         assert_eq!(state.seen(), seen);
     }

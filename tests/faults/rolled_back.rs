@@ -131,6 +131,10 @@ fn a_statement_of_the_charter_that_is_withheld_is_missed() {
             let missing = missing(machine, &without).map(|missing| missing.statements);
             assert_eq!(missing.as_ref(), Some(&expected), "{statement}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let resigned = lab.machine.copied_to(folder.path());
+        accept(&resigned, &without);
+        assert_eq!(missing(&resigned, &without), None);
     }
 }
 
