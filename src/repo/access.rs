@@ -243,8 +243,8 @@ impl Repository {
             signing: None,
             extras: Extras::default(),
         };
-        let mut author =
-            Author { objects: &self.objects, repository: self.id(), owner, heads: self.charter_heads.clone() };
+        let heads = self.charter_heads.clone();
+        let mut author = Author { objects: &self.objects, repository: self.id(), owner, heads, made: Vec::new() };
         let time = cx.clock.now().into();
         let id = add_slot(&mut author, &self.config, &bundle, self.keyring.newest(), key, &self.identity, time)?;
         self.charter_heads = author.heads;

@@ -147,6 +147,8 @@ pub struct Author<'a> {
     pub owner: &'a Signatory,
     /// The newest statements known; each new one takes their place.
     pub heads: Vec<StatementId>,
+    /// What was made so far.
+    pub made: Vec<ObjectName>,
 }
 
 impl Author<'_> {
@@ -172,6 +174,7 @@ impl Author<'_> {
         let bytes = object.map_err(|source| Error::Encode { what: "a statement", source })?;
         let name = self.objects.put(ObjectKind::Charter, &bytes)?;
         self.heads = vec![name.id().into()];
+        self.made.push(name);
         Ok(())
     }
 }

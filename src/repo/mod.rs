@@ -243,7 +243,8 @@ impl Repository {
         let generation = GenerationSecret { number: 1, secret: Zeroizing::new(env::random_bytes()?) };
         let keys = generation.keys();
         let time = cx.clock.now().into();
-        let mut author = Author { objects: &objects, repository: id, owner: &owner, heads: Vec::new() };
+        let mut author =
+            Author { objects: &objects, repository: id, owner: &owner, heads: Vec::new(), made: Vec::new() };
         let statement = GenerationStatement { number: 1, public: keys.public.clone(), time, extras: Extras::default() };
         author.state(StatementKind::Generation, &statement, &keys)?;
         let bundle = Bundle {
@@ -256,13 +257,17 @@ impl Repository {
             signing: None,
             extras: Extras::default(),
         };
-        access::add_slot(&mut author, &config, &bundle, &keys, key, identity, time)?;
-        objects.put_config(&bytes)?;
-        // Only now is it certain that nobody else made this repository at the same moment. What cannot be deleted is reported
-        // as junk whenever it is seen, and does no harm.
-        leftovers.into_iter().filter_map(|name| objects.delete(name).err()).for_each(|error| {
-            cx.progress.note(&format!("something of an interrupted init stays behind: {}", with_causes(&error)));
-        });
+        let slot = access::add_slot(&mut author, &config, &bundle, &keys, key, identity, time)?;
+        if let Err(error) = objects.put_config(&bytes) {
+            if matches!(error, Error::RepositoryExists { .. }) {
+                // Somebody else made it at the same moment, and shall have nothing of this one in it.
+                author.made.push(ObjectName::new(ObjectKind::Keys, slot));
+                clear_away(&objects, author.made, cx);
+            }
+            return Err(error);
+        }
+        // Only now is it certain that nobody else made this repository at the same moment.
+        clear_away(&objects, leftovers, cx);
         Pins::new(&places.state).set(&objects.location(), id)?;
         Ok(id)
     }
@@ -305,6 +310,7 @@ impl Repository {
             repository: self.keyring.repository,
             owner,
             heads: self.charter_heads.clone(),
+            made: Vec::new(),
         };
         author.state(StatementKind::Principal, &statement, self.keyring.newest())?;
         self.charter_heads = author.heads;
@@ -321,6 +327,13 @@ fn leftovers(objects: &Objects) -> Result<Vec<ObjectName>> {
         names.extend(objects.list(kind)?.iter().map(|listed| ObjectName::new(kind, listed.id)));
     }
     Ok(names)
+}
+
+/// Deletes what belongs to no repository. What cannot be deleted is reported as junk whenever it is seen, and does no harm.
+fn clear_away(objects: &Objects, names: Vec<ObjectName>, cx: &Context<'_>) {
+    names.into_iter().filter_map(|name| objects.delete(name).err()).for_each(|error| {
+        cx.progress.note(&format!("something of an init that came to nothing stays behind: {}", with_causes(&error)));
+    });
 }
 
 fn new_config(owner: &Signatory, options: &InitOptions) -> Result<Config> {

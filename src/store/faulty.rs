@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{ByteRange, Listed, ObjectKind, ObjectName, Store, StoreError};
 
@@ -67,6 +67,49 @@ pub enum Fault {
     TearPut,
     /// A put or delete is done, but its answer is lost. Other operations fail as in `FailOnce`.
     LosePutAnswer,
+    /// One operation and all counted ones after it do not return, as with a server that hangs or a process that is stopped,
+    /// until [`FaultyStore::let_go`] says how they end.
+    StopFrom,
+}
+
+/// How operations end that were stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// They take place at last, and so do all later ones.
+    Done,
+    /// They fail without effect, and so do all later ones.
+    Failed,
+}
+
+/// Where operations wait that were stopped.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_reached: bool,
+    ending: Option<Ending>,
+}
+
+impl Gate {
+    fn change(&self, change: impl FnOnce(&mut GateState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    fn wait_while(&self, condition: impl FnMut(&mut GateState) -> bool) -> MutexGuard<'_, GateState> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does not return before it is said how.
+    fn pass(&self) -> Option<Ending> {
+        self.change(|state| state.is_reached = true);
+        self.wait_while(|state| state.ending.is_none()).ending
+    }
 }
 
 /// A store that fails at an operation chosen beforehand.
@@ -77,17 +120,18 @@ pub struct FaultyStore<S> {
     counted: Operations,
     plan: Option<(Fault, u64)>,
     operations: AtomicU64,
+    gate: Gate,
 }
 
 impl<S> FaultyStore<S> {
     /// Fails with `fault` at the counted operation number `at`, from 0.
     pub fn failing(inner: S, counted: Operations, fault: Fault, at: u64) -> Self {
-        Self { inner, counted, plan: Some((fault, at)), operations: AtomicU64::new(0) }
+        Self { inner, counted, plan: Some((fault, at)), operations: AtomicU64::new(0), gate: Gate::default() }
     }
 
     /// Never fails; for the run that counts.
     pub fn counting(inner: S, counted: Operations) -> Self {
-        Self { inner, counted, plan: None, operations: AtomicU64::new(0) }
+        Self { inner, counted, plan: None, operations: AtomicU64::new(0), gate: Gate::default() }
     }
 
     /// How many counted operations were begun so far, failed ones among them.
@@ -100,6 +144,18 @@ impl<S> FaultyStore<S> {
         &self.inner
     }
 
+    /// Waits until an operation was stopped; `false` if [`FaultyStore::let_go`] came first.
+    pub fn wait_until_stopped(&self) -> bool {
+        self.gate.wait_while(|state| !state.is_reached && state.ending.is_none()).is_reached
+    }
+
+    /// Ends what was stopped and what would have been. Only the first word counts.
+    pub fn let_go(&self, ending: Ending) {
+        self.gate.change(|state| {
+            state.ending.get_or_insert(ending);
+        });
+    }
+
     /// The fault that strikes this call, if any, after counting it.
     fn fault_at(&self, call: Call<'_>) -> Option<Fault> {
         if !self.counted.include(call) {
@@ -107,7 +163,11 @@ impl<S> FaultyStore<S> {
         }
         let number = self.operations.fetch_add(1, Ordering::SeqCst);
         let (fault, at) = self.plan?;
-        (number == at || (fault == Fault::FailFrom && number > at)).then_some(fault)
+        match fault {
+            Fault::StopFrom if number >= at && self.gate.pass() == Some(Ending::Done) => None,
+            Fault::FailFrom | Fault::StopFrom => (number >= at).then_some(Fault::FailFrom),
+            Fault::FailOnce | Fault::TearPut | Fault::LosePutAnswer => (number == at).then_some(fault),
+        }
     }
 }
 
@@ -119,7 +179,7 @@ impl<S: Store> Store for FaultyStore<S> {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
         match self.fault_at(Call::Put(name)) {
             None => return self.inner.put(name, bytes),
-            Some(Fault::FailOnce | Fault::FailFrom) => {}
+            Some(Fault::FailOnce | Fault::FailFrom | Fault::StopFrom) => {}
             Some(Fault::TearPut) => self.inner.put(name, &bytes[..bytes.len() / 2])?,
             Some(Fault::LosePutAnswer) => self.inner.put(name, bytes)?,
         }
@@ -143,7 +203,7 @@ impl<S: Store> Store for FaultyStore<S> {
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         match self.fault_at(Call::Delete(name)) {
             None => return self.inner.delete(name),
-            Some(Fault::FailOnce | Fault::FailFrom | Fault::TearPut) => {}
+            Some(Fault::FailOnce | Fault::FailFrom | Fault::TearPut | Fault::StopFrom) => {}
             Some(Fault::LosePutAnswer) => self.inner.delete(name)?,
         }
         Err(injected())
@@ -339,6 +399,28 @@ mod tests {
         assert_eq!(store.get(&pack(b"whole"), ByteRange::Whole { limit: 5 }).unwrap(), b"wh");
         store.put(&pack(b"whole"), b"whole").unwrap();
         assert_eq!(store.get(&pack(b"whole"), ByteRange::Whole { limit: 5 }).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_stopped_operation_ends_when_it_is_let_go_and_as_it_is_told_to() {
+        for (ending, expected) in [(Ending::Done, [true; 3]), (Ending::Failed, [true, false, false])] {
+            let store = FaultyStore::failing(MemoryStore::new(), Operations::Puts, Fault::StopFrom, 1);
+            let ended = std::thread::scope(|scope| {
+                let puts = || [b"first", b"other", b"third"].map(|bytes| store.put(&pack(bytes), bytes).is_ok());
+                let run = scope.spawn(puts);
+                assert!(store.wait_until_stopped());
+                assert_eq!(store.inner().objects().len(), 1);
+                assert!(!run.is_finished());
+                store.let_go(ending);
+                store.let_go(Ending::Done);
+                run.join().unwrap()
+            });
+            assert_eq!(ended, expected);
+            assert_eq!(store.inner().objects().len(), expected.iter().filter(|&&is_done| is_done).count());
+        }
+        let never = FaultyStore::failing(MemoryStore::new(), Operations::Puts, Fault::StopFrom, 0);
+        never.let_go(Ending::Failed);
+        assert!(!never.wait_until_stopped());
     }
 
     #[test]

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use caddis::error::{Error, Result};
+use caddis::id::SnapshotId;
 use caddis::repo::Repository;
 use caddis::store::faulty::{Fault, FaultyStore, Operations};
 use caddis::store::memory::MemoryStore;
-
-use crate::lab::{KEY, Lab, World, key_file, names, new_key};
 use caddis::store::{ObjectKind, Store};
+
+use crate::lab::{KEY, Lab, World, assert_same_tree, key_file, names, new_key, torn};
 
 /// The key of a second slot, and one that a change brings.
 const SECOND: u8 = 8;
 const THIRD: u8 = 9;
 
-type Change = fn(&mut Repository, &World) -> Result<()>;
+pub(crate) type Change = fn(&mut Repository, &World) -> Result<()>;
 
 fn add(repository: &mut Repository, world: &World) -> Result<()> {
     repository.add_key(&new_key(THIRD), &world.cx()).map(drop)
@@ -30,7 +31,13 @@ fn passwd(repository: &mut Repository, world: &World) -> Result<()> {
     repository.change_key(&key_file(SECOND), &new_key(THIRD), &world.cx()).map(drop)
 }
 
-fn lab_with_two_keys() -> Lab {
+/// Every change of keys, in a repository that [`KEY`] and [`SECOND`] open.
+pub(crate) const CHANGES: [Change; 3] = [add, remove, passwd];
+
+/// What opens the repository after each of them.
+pub(crate) const KEYS: [&[u8]; 3] = [&[KEY, SECOND, THIRD], &[KEY], &[KEY, THIRD]];
+
+pub(crate) fn lab_with_two_keys() -> Lab {
     let lab = Lab::new();
     let world = World::at(1);
     lab.machine.open(&lab.store, &world).unwrap().add_key(&new_key(SECOND), &world.cx()).unwrap();
@@ -38,7 +45,7 @@ fn lab_with_two_keys() -> Lab {
 }
 
 /// Which of the three keys open the repository.
-fn opening(lab: &Lab, store: &Arc<MemoryStore>) -> Vec<u8> {
+pub(crate) fn opening(lab: &Lab, store: &Arc<impl Store + 'static>) -> Vec<u8> {
     let opens = |key: &u8| match lab.machine.open_with(store, &key_file(*key), &World::at(2)) {
         Ok(_) => true,
         Err(Error::WrongKey { .. }) => false,
@@ -47,9 +54,20 @@ fn opening(lab: &Lab, store: &Arc<MemoryStore>) -> Vec<u8> {
     [KEY, SECOND, THIRD].into_iter().filter(opens).collect()
 }
 
+/// What was saved comes back, more is saved, and nothing is wrong but what the fault itself tore.
+fn assert_whole(lab: &Lab, store: &Arc<MemoryStore>, saved: SnapshotId, context: &str) {
+    assert_same_tree(&lab.tree(), &lab.machine.restored(store, saved, &lab.source));
+    let next = lab.machine.backup(store, &lab.source, &World::at(4)).expect(context).snapshot;
+    assert_same_tree(&lab.tree(), &lab.machine.restored(store, next, &lab.source));
+    let found = lab.machine.check(store);
+    assert!(found.items().is_subset(&torn(store)), "{context}: {:?}", found.problems());
+}
+
 /// Cuts a change at each of its operations. Answers all sets of keys that opened afterwards.
 fn cut_everywhere(change: Change, done: &[u8]) -> Vec<Vec<u8>> {
     let lab = lab_with_two_keys();
+    lab.write_old_tree();
+    let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(2)).unwrap().snapshot;
     let run = |store: &Arc<FaultyStore<MemoryStore>>, world: &World| -> Result<()> {
         change(&mut lab.machine.open(store, world)?, world)
     };
@@ -66,6 +84,7 @@ fn cut_everywhere(change: Change, done: &[u8]) -> Vec<Vec<u8>> {
             let opening = opening(&lab, &store);
             assert!(opening.contains(&KEY), "{fault:?} at {at}: {opening:?}");
             assert!(cut.is_err() || opening == done, "{fault:?} at {at}: it is done, but {opening:?}");
+            assert_whole(&lab, &store, saved, &format!("{fault:?} at {at}"));
             if !found.contains(&opening) {
                 found.push(opening);
             }

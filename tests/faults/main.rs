@@ -23,5 +23,6 @@ mod restores;
 mod rolled_back;
 mod salts;
 mod strangers;
+mod stuck;
 mod together;
 mod unchanged;

@@ -215,7 +215,8 @@ fn principal_with(repository: &mut Repository, rights: Rights) -> Signatory {
         PrincipalStatement { principal: principal.clone(), time: Timestamp::default(), extras: Extras::default() };
     let owner = repository.keyring.owner.as_ref().unwrap();
     let heads = repository.charter_heads.clone();
-    let mut author = Author { objects: &repository.objects, repository: repository.id(), owner, heads };
+    let mut author =
+        Author { objects: &repository.objects, repository: repository.id(), owner, heads, made: Vec::new() };
     author.state(StatementKind::Principal, &statement, repository.keyring.newest()).unwrap();
     repository.charter_heads = author.heads;
     repository.keyring.name(principal);

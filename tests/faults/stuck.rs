@@ -1,0 +1,198 @@
+//! A run that stands still for ever, because its server hangs or its process was stopped, is in nobody's way; and when it
+//! goes on at last, it harms nobody.
+
+use std::sync::Arc;
+use std::thread;
+
+use caddis::backup::Report;
+use caddis::error::{Error, Result};
+use caddis::id::SnapshotId;
+use caddis::store::ObjectKind;
+use caddis::store::faulty::{Ending, Fault, FaultyStore, Operations};
+use caddis::store::memory::MemoryStore;
+
+use crate::compare::Tree;
+use crate::keys::{CHANGES, Change, KEYS, lab_with_two_keys, opening};
+use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, names};
+
+type Stopping = FaultyStore<Arc<MemoryStore>>;
+
+/// Lets the run go also when the test fails, so that it fails and does not hang.
+struct LetGo<'a>(&'a Stopping);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.0.let_go(Ending::Failed);
+    }
+}
+
+/// How often `run` asks the store.
+fn operations<T>(store: &Arc<MemoryStore>, run: impl FnOnce(&Arc<Stopping>) -> Result<T>) -> u64 {
+    let counting = Arc::new(FaultyStore::counting(Arc::new((**store).clone()), Operations::All));
+    run(&counting).ok().expect("nobody disturbs it");
+    counting.operations()
+}
+
+/// Stops `run` at operation `at`; while it stands still, `meanwhile` happens. Answers how the run ended after that.
+fn stopped<T: Send>(
+    store: &Arc<MemoryStore>,
+    (at, ending): (u64, Ending),
+    run: impl FnOnce(&Arc<Stopping>) -> Result<T> + Send,
+    meanwhile: impl FnOnce(),
+) -> Result<T> {
+    let stopping = Arc::new(FaultyStore::failing(Arc::clone(store), Operations::All, Fault::StopFrom, at));
+    thread::scope(|scope| {
+        let let_go = LetGo(&stopping);
+        let run = scope.spawn(|| {
+            let ended = run(&stopping);
+            stopping.let_go(Ending::Failed);
+            ended
+        });
+        assert!(stopping.wait_until_stopped(), "it stopped at operation {at}");
+        meanwhile();
+        assert!(!run.is_finished());
+        stopping.let_go(ending);
+        drop(let_go);
+        run.join().unwrap()
+    })
+}
+
+/// One snapshot of an old tree, a source that has changed since, and a machine that stops.
+struct Scene {
+    lab: Lab,
+    stopped: Machine,
+    old: SnapshotId,
+    old_tree: Tree,
+    new_tree: Tree,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let lab = Lab::new();
+        lab.write_old_tree();
+        let old_tree = lab.tree();
+        let old = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+        lab.write_new_tree();
+        let (stopped, new_tree) = (lab.machine("beta"), lab.tree());
+        Self { lab, stopped, old, old_tree, new_tree }
+    }
+
+    fn stop_everywhere(&self, endings: &[Ending], rival: impl Fn(&Machine) -> Machine) {
+        let operations = {
+            let folder = tempfile::tempdir().unwrap();
+            let machine = self.stopped.copied_to(folder.path());
+            operations(&self.lab.store, |store| machine.backup(store, &self.lab.source, &World::at(2)))
+        };
+        assert!(operations > 15, "there is something to stop: {operations}");
+        for at in 0..operations {
+            let folder = tempfile::tempdir().unwrap();
+            let machine = self.stopped.copied_to(folder.path());
+            self.stop(&machine, &rival(&machine), at, endings[at as usize % endings.len()]);
+        }
+    }
+
+    fn stop(&self, machine: &Machine, rival: &Machine, at: u64, ending: Ending) {
+        let context = format!("{ending:?} after standing at operation {at}");
+        let store = Arc::new((*self.lab.store).clone());
+        let run = |store: &Arc<Stopping>| machine.backup(store, &self.lab.source, &World::at(2));
+        let mut saved = Vec::new();
+        let ended: Result<Report> = stopped(&store, (at, ending), run, || {
+            saved.push(rival.backup(&store, &self.lab.source, &World::at(3)).expect(&context).snapshot);
+            self.assert_whole(rival, &store, &saved, &context);
+        });
+        assert!(ended.is_ok() || ending == Ending::Failed, "{context}: {ended:?}");
+        saved.extend(ended.map(|report| report.snapshot));
+        self.assert_whole(machine, &store, &saved, &context);
+        saved.push(machine.backup(&store, &self.lab.source, &World::at(4)).expect(&context).snapshot);
+        self.assert_whole(machine, &store, &saved, &context);
+        assert!(names(&store, ObjectKind::Pending).is_empty(), "{context}");
+    }
+
+    /// Nothing is wrong, and all that was reported saved comes back.
+    fn assert_whole(&self, machine: &Machine, store: &Arc<MemoryStore>, saved: &[SnapshotId], context: &str) {
+        let found = machine.check(store);
+        assert!(found.problems().is_empty(), "{context}: {:?}", found.problems());
+        assert_same_tree(&self.old_tree, &machine.restored(store, self.old, &self.lab.source));
+        for &id in saved {
+            assert_same_tree(&self.new_tree, &machine.restored(store, id, &self.lab.source));
+        }
+    }
+}
+
+#[test]
+fn a_backup_that_stands_still_keeps_no_other_machine_from_working_and_goes_on() {
+    let scene = Scene::new();
+    scene.stop_everywhere(&[Ending::Done], |_| scene.lab.machine("gamma"));
+}
+
+#[test]
+fn a_backup_that_stands_still_keeps_no_other_machine_from_working_and_fails() {
+    let scene = Scene::new();
+    scene.stop_everywhere(&[Ending::Failed], |_| scene.lab.machine("gamma"));
+}
+
+#[test]
+fn a_backup_that_stands_still_keeps_the_same_user_from_nothing() {
+    Scene::new().stop_everywhere(&[Ending::Done, Ending::Failed], Machine::clone);
+}
+
+#[test]
+fn of_two_inits_at_once_one_makes_the_repository_and_the_other_is_told() {
+    let lab = Lab::new();
+    lab.write_old_tree();
+    let empty = Arc::new(MemoryStore::new());
+    let operations = operations(&empty, |store| lab.machine("counter").init(store));
+    for at in 0..operations {
+        let context = format!("the first stands at operation {at}");
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["alpha", "beta"].map(|host| Machine::new(folder.path(), host));
+        let store = Arc::new(MemoryStore::new());
+        let mut other = None;
+        let ended =
+            stopped(&store, (at, Ending::Done), |store| first.init(store), || other = Some(second.init(&store)));
+        let (winner, loser) = match (ended, other.unwrap()) {
+            (Ok(_), Err(told)) => (first, told),
+            (Err(told), Ok(_)) => (second, told),
+            both => panic!("{context}: {both:?}"),
+        };
+        assert!(matches!(loser, Error::RepositoryExists { .. }), "{context}: {loser}");
+        let report = winner.backup(&store, &lab.source, &World::at(1)).expect(&context);
+        assert_same_tree(&lab.tree(), &winner.restored(&store, report.snapshot, &lab.source));
+        let found = winner.check(&store);
+        assert!(found.problems().is_empty(), "{context}: {:?}", found.problems());
+    }
+}
+
+/// Stops a change of keys at each of its operations, with another machine's backup meanwhile.
+fn stop_a_change_of_keys(change: Change, done: &[u8], ending: Ending) {
+    let lab = lab_with_two_keys();
+    lab.write_old_tree();
+    let run = |store: &Arc<Stopping>| change(&mut lab.machine.open(store, &World::at(3))?, &World::at(3));
+    for at in 0..operations(&lab.store, run) {
+        let context = format!("{ending:?} after standing at operation {at}");
+        let store = Arc::new((*lab.store).clone());
+        let other = lab.machine(&format!("other {at}"));
+        let mut saved = Vec::new();
+        let ended = stopped(&store, (at, ending), run, || {
+            saved.push(other.backup(&store, &lab.source, &World::at(4)).expect(&context).snapshot);
+            assert!(opening(&lab, &store).contains(&KEY), "{context}");
+        });
+        assert!(ended.is_ok() || ending == Ending::Failed, "{context}: {ended:?}");
+        let opening = opening(&lab, &store);
+        assert!(opening.contains(&KEY), "{context}: {opening:?}");
+        assert!(ended.is_err() || opening == done, "{context}: it is done, but {opening:?}");
+        let found = other.check(&store);
+        assert!(found.problems().is_empty(), "{context}: {:?}", found.problems());
+        assert_same_tree(&lab.tree(), &lab.machine.restored(&store, saved[0], &lab.source));
+    }
+}
+
+#[test]
+fn a_change_of_keys_that_stands_still_is_in_nobodys_way_and_goes_on() {
+    CHANGES.iter().zip(KEYS).for_each(|(&change, done)| stop_a_change_of_keys(change, done, Ending::Done));
+}
+
+#[test]
+fn a_change_of_keys_that_stands_still_is_in_nobodys_way_and_fails() {
+    CHANGES.iter().zip(KEYS).for_each(|(&change, done)| stop_a_change_of_keys(change, done, Ending::Failed));
+}
