@@ -15,7 +15,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use rustix::io::Errno;
@@ -29,15 +29,18 @@ mod disk;
 mod layout;
 mod list;
 mod put;
+pub mod watch;
 
 use layout::Occupant;
 use list::{list_flat, list_shards};
+use watch::{Step, Watch};
 
 /// Bytes kept back in the file `reserve`, so that a full disk can still record what is to be deleted.
 ///
 /// A prune's record names 32 bytes per pack: this is enough for a hundred thousand packs, 3 TiB of backups.
 pub const RESERVE_BYTES: usize = 4 << 20;
 
+const ROOT: &str = ".";
 const TEMPORARIES: &str = "tmp";
 const RESERVE: &str = "reserve";
 const README: &str = "README.txt";
@@ -136,8 +139,20 @@ impl LocalStore {
     /// # Errors
     /// [`OpenError::Exists`] or [`OpenError::NotEmpty`] if the folder holds anything else; nothing is changed then.
     pub fn create(path: &Path) -> Result<Self, OpenError> {
+        Self::create_with(path, None)
+    }
+
+    /// Like [`LocalStore::create`], with somebody who watches each step inside the folder.
+    ///
+    /// # Errors
+    /// Those of [`LocalStore::create`].
+    pub fn create_watched(path: &Path, watch: Arc<dyn Watch>) -> Result<Self, OpenError> {
+        Self::create_with(path, Some(watch))
+    }
+
+    fn create_with(path: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Self, OpenError> {
         make_folder_durably(path, disk::FOLDER_MODE.as_raw_mode()).map_err(|error| refusal(path, error))?;
-        let store = Self::open_folder(path)?;
+        let store = Self::open_folder(path, watch)?;
         match store.occupant().map_err(|error| refusal(path, error))? {
             Occupant::Nothing | Occupant::Beginnings => {}
             Occupant::Repository => return Err(OpenError::Exists { path: path.to_owned() }),
@@ -154,7 +169,19 @@ impl LocalStore {
     /// # Errors
     /// Each reason why there is none has its variant of [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let store = Self::open_folder(path)?;
+        Self::open_with(path, None)
+    }
+
+    /// Like [`LocalStore::open`], with somebody who watches each step.
+    ///
+    /// # Errors
+    /// Those of [`LocalStore::open`].
+    pub fn open_watched(path: &Path, watch: Arc<dyn Watch>) -> Result<Self, OpenError> {
+        Self::open_with(path, Some(watch))
+    }
+
+    fn open_with(path: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Self, OpenError> {
+        let store = Self::open_folder(path, watch)?;
         let path = path.to_owned();
         match store.occupant().map_err(|error| refusal(&path, error))? {
             Occupant::Repository => {}
@@ -195,10 +222,10 @@ impl LocalStore {
         self.make_reserve().is_ok()
     }
 
-    fn open_folder(path: &Path) -> Result<Self, OpenError> {
+    fn open_folder(path: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Self, OpenError> {
         // A later change of the working directory must not lead a listing elsewhere.
         let absolute = std::path::absolute(path).map_err(|error| refusal(path, error))?;
-        let disk = Disk::open(&absolute).map_err(|error| refusal(path, error))?;
+        let disk = Disk::open(&absolute, watch).map_err(|error| refusal(path, error))?;
         Ok(Self { disk, path: absolute, doubtful: Mutex::default() })
     }
 }
@@ -213,14 +240,16 @@ impl Store for LocalStore {
     }
 
     fn get(&self, name: &ObjectName, range: ByteRange) -> Result<Vec<u8>, StoreError> {
-        let file = match self.disk.open_file(&name.path()) {
+        let path = name.path();
+        let file = match self.disk.open_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Absent),
             opened => opened.map_err(failure)?,
         };
         let found = file.metadata().map_err(failure)?.len();
         let (offset, len) = range.within(found)?;
+        let allowed = self.disk.before(&Step::Read(&path)).map_err(failure);
         // The folder answered: what fails now are the bytes of this object, and others may still be whole.
-        read_exactly(&file, offset, len).map_err(|error| match error {
+        allowed.and_then(|()| read_exactly(&file, offset, len)).map_err(|error| match error {
             StoreError::Unreachable(error) => StoreError::Unreadable(error),
             other => other,
         })
@@ -232,6 +261,7 @@ impl Store for LocalStore {
         }
         let folder = self.path.join(kind.folder());
         self.require_in_place(kind.folder(), &folder)?;
+        self.disk.before(&Step::ReadFolder(kind.folder())).map_err(failure)?;
         let mut listed = if kind.is_sharded() { list_shards(&folder)? } else { list_flat(&folder)? };
         listed.sort_unstable();
         Ok(listed)
@@ -251,7 +281,7 @@ fn folders() -> impl Iterator<Item = &'static str> {
 }
 
 fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or(".", |(folder, _)| folder)
+    path.rsplit_once('/').map_or(ROOT, |(folder, _)| folder)
 }
 
 fn is_shard_name(name: &str) -> bool {

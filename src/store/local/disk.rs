@@ -1,16 +1,20 @@
 //! The system calls under a local repository: each step of publishing a file is one function here and nowhere else, so
 //! that a test can fail any one of them.
 //!
+//! Before each of them a [`Watch`] is asked, if there is one.
+//!
 //! All paths are relative to a handle of the repository's folder. A disk that is unmounted, or mounted over, while a
 //! command runs therefore shows as an error and never as objects that are absent.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::watch::{Step, Watch};
 use crate::store::PAGE_BYTES;
 
 /// Folders are for their owner alone.
@@ -22,33 +26,51 @@ const FILE_MODE: Mode = Mode::RUSR;
 /// The repository's folder.
 pub(super) struct Disk {
     root: File,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Disk {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, watch: Option<Arc<dyn Watch>>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: File::from(rustix::fs::open(path, flags, Mode::empty())?) })
+        Ok(Self { root: File::from(rustix::fs::open(path, flags, Mode::empty())?), watch })
     }
 
     pub(super) fn root(&self) -> &File {
         &self.root
     }
 
+    /// Asks whoever watches, before a step that is taken elsewhere.
+    pub(super) fn before(&self, step: &Step<'_>) -> io::Result<()> {
+        self.watch.as_ref().map_or(Ok(()), |watch| watch.before(step))
+    }
+
+    /// Takes a step that changes something.
+    fn change<T>(&self, step: &Step<'_>, take: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.before(step)?;
+        let taken = take()?;
+        if let Some(watch) = &self.watch {
+            watch.after(step);
+        }
+        Ok(taken)
+    }
+
     pub(super) fn open_folder(&self, path: &str) -> io::Result<File> {
+        self.before(&Step::OpenFolder(path))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(File::from(rustix::fs::openat(&self.root, path, flags, Mode::empty())?))
     }
 
     /// Makes a folder; one that is there already is fine.
     pub(super) fn make_folder(&self, path: &str) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.root, path, FOLDER_MODE) {
+        self.change(&Step::MakeFolder(path), || match rustix::fs::mkdirat(&self.root, path, FOLDER_MODE) {
             Err(Errno::EXIST) => self.open_folder(path).map(drop),
             result => Ok(result?),
-        }
+        })
     }
 
     /// Opens a regular file for reading; anything else by that name is an error of kind `InvalidData`.
     pub(super) fn open_file(&self, path: &str) -> io::Result<File> {
+        self.before(&Step::OpenFile(path))?;
         // NONBLOCK, so that a FIFO left here by somebody cannot hold the program up.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.root, path, flags, Mode::empty()) {
@@ -59,6 +81,7 @@ impl Disk {
     }
 
     pub(super) fn exists(&self, path: &str) -> io::Result<bool> {
+        self.before(&Step::Exists(path))?;
         match rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -68,33 +91,38 @@ impl Disk {
 
     pub(super) fn create(&self, path: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&self.root, path, flags, FILE_MODE)?))
+        self.change(&Step::Create(path), || Ok(File::from(rustix::fs::openat(&self.root, path, flags, FILE_MODE)?)))
     }
 
     /// Writes a file that is empty. The pages of a pack go past the system's cache: nobody reads them soon, what others read
     /// stays in it, and the copy is saved.
-    pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        let written = write_pages(file, bytes)?;
-        file.write_all(&bytes[written..])
+    pub(super) fn write(&self, path: &str, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        self.change(&Step::Write { path, bytes }, || {
+            let written = write_pages(file, bytes)?;
+            file.write_all(&bytes[written..])
+        })
     }
 
-    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
+    pub(super) fn sync_file(&self, path: &str, file: &File) -> io::Result<()> {
+        self.change(&Step::SyncFile(path), || file.sync_all())
     }
 
-    pub(super) fn sync_folder(&self, folder: &File) -> io::Result<()> {
-        match folder.sync_all() {
+    pub(super) fn sync_folder(&self, path: &str, folder: &File) -> io::Result<()> {
+        self.change(&Step::SyncFolder(path), || match folder.sync_all() {
             // Some network file systems know no sync of a folder: there it lasts as soon as the server has answered.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => Ok(()),
             result => result,
-        }
+        })
     }
 
     /// Gives the file `from` the name `to`, which must be free: otherwise an error of kind `AlreadyExists`.
     pub(super) fn publish(&self, from: &str, to: &str) -> io::Result<()> {
-        match rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.publish_by_link(from, to),
-            result => Ok(result?),
+        let renamed = self.change(&Step::Publish { from, to }, || {
+            Ok(rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE)?)
+        });
+        match renamed {
+            Err(error) if lacks_exclusive_renames(&error) => self.publish_by_link(from, to),
+            result => result,
         }
     }
 
@@ -116,16 +144,17 @@ impl Disk {
 
     /// Gives the file `from` the name `to`, in place of what had it.
     pub(super) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.root, from, &self.root, to)?)
+        self.change(&Step::Replace { from, to }, || Ok(rustix::fs::renameat(&self.root, from, &self.root, to)?))
     }
 
     /// Gives the file `from` a second name.
     pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?)
+        let flags = AtFlags::empty();
+        self.change(&Step::Link { from, to }, || Ok(rustix::fs::linkat(&self.root, from, &self.root, to, flags)?))
     }
 
     pub(super) fn unlink(&self, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+        self.change(&Step::Unlink(path), || Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?))
     }
 }
 
@@ -166,6 +195,10 @@ pub(super) fn lock_as_writer(file: &File) -> bool {
 /// A shared lock, since over NFS an exclusive one wants a file that is open for writing.
 pub(super) fn lock_is_free(file: &File) -> bool {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_ok()
+}
+
+fn lacks_exclusive_renames(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP))
 }
 
 fn lacks_links(error: &io::Error) -> bool {

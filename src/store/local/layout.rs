@@ -16,7 +16,7 @@ pub(super) enum Occupant {
 /// Layout.
 impl LocalStore {
     pub(super) fn occupant(&self) -> io::Result<Occupant> {
-        let names = self.names_in(".")?;
+        let names = self.names_in(ROOT)?;
         if names.is_empty() {
             return Ok(Occupant::Nothing);
         }
@@ -77,6 +77,7 @@ impl LocalStore {
     }
 
     pub(super) fn names_in(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.disk.before(&Step::ReadFolder(folder))?;
         let folder = self.disk.open_folder(folder)?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&folder)? {
@@ -98,7 +99,7 @@ impl LocalStore {
         }
         self.put_fixed(README, README_TEXT)?;
         self.make_reserve()?;
-        self.disk.sync_folder(self.disk.root()).map_err(failure)
+        self.disk.sync_folder(ROOT, self.disk.root()).map_err(failure)
     }
 
     pub(super) fn make_folders_of(&self, kind: ObjectKind) -> io::Result<()> {
@@ -107,7 +108,7 @@ impl LocalStore {
             for shard in 0..SHARDS {
                 self.disk.make_folder(&format!("{}/{shard:02x}", kind.folder()))?;
             }
-            self.disk.sync_folder(&self.disk.open_folder(kind.folder())?)?;
+            self.disk.sync_folder(kind.folder(), &self.disk.open_folder(kind.folder())?)?;
         }
         Ok(())
     }

@@ -44,7 +44,8 @@ impl LocalStore {
     }
 
     pub(super) fn standing(&self, path: &str, bytes: &[u8]) -> Result<Standing, StoreError> {
-        match self.disk.open_file(path).and_then(|file| holds(&file, bytes)) {
+        let compare = |file| self.disk.before(&Step::Read(path)).and_then(|()| holds(&file, bytes));
+        match self.disk.open_file(path).and_then(compare) {
             Ok(true) => Ok(Standing::Same),
             Ok(false) => Ok(Standing::Different),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Absent),
@@ -65,7 +66,7 @@ impl LocalStore {
     }
 
     pub(super) fn sync_name(&self, name: &ObjectName, folder: &File) -> Result<(), StoreError> {
-        let synced = self.disk.sync_folder(folder);
+        let synced = self.disk.sync_folder(folder_of(&name.path()), folder);
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         match synced {
             Ok(()) => doubtful.remove(name),
@@ -80,8 +81,8 @@ impl LocalStore {
 
     pub(super) fn write_temporary(&self, bytes: &[u8]) -> Result<Temporary<'_>, StoreError> {
         let temporary = self.new_temporary().map_err(failure)?;
-        self.disk.write(&temporary.file, bytes).map_err(failure)?;
-        self.disk.sync_file(&temporary.file).map_err(failure)?;
+        self.disk.write(&temporary.path, &temporary.file, bytes).map_err(failure)?;
+        self.disk.sync_file(&temporary.path, &temporary.file).map_err(failure)?;
         Ok(temporary)
     }
 
@@ -118,7 +119,7 @@ impl LocalStore {
     pub(super) fn give_up_reserve(&self) -> bool {
         let given_up = self.disk.unlink(RESERVE).is_ok();
         // Some file systems hand the space out again only after the unlink is on disk. Failing to is found by the put.
-        let _ = self.disk.sync_folder(self.disk.root());
+        let _ = self.disk.sync_folder(ROOT, self.disk.root());
         given_up
     }
 }
