@@ -15,6 +15,7 @@ mod deduplication;
 mod exit_codes;
 mod interrupt;
 mod keys;
+mod killed;
 mod listings;
 mod places;
 mod rolled_back;
