@@ -25,14 +25,40 @@ pub(super) struct Console {
     shows: bool,
     bar: OnceLock<ProgressBar>,
     json: bool,
-    items: AtomicU64,
-    bytes: AtomicU64,
+    items: Count,
+    bytes: Count,
+}
+
+/// How much is done, and of how much; nothing where that is not known.
+#[derive(Default)]
+struct Count {
+    done: AtomicU64,
+    ahead: AtomicU64,
+}
+
+impl Count {
+    fn done(&self, more: u64) {
+        self.done.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn ahead(&self, more: u64) {
+        self.ahead.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// `3`, or `3 of 12`.
+    fn show(&self, number: impl Fn(u64) -> String) -> String {
+        let done = number(self.done.load(Ordering::Relaxed));
+        match self.ahead.load(Ordering::Relaxed) {
+            0 => done,
+            ahead => format!("{done} of {}", number(ahead)),
+        }
+    }
 }
 
 impl Console {
     pub(super) fn new(global: &Global) -> Self {
         let shows = !global.quiet && !global.json && io::stderr().is_terminal();
-        Self { shows, bar: OnceLock::new(), json: global.json, items: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self { shows, bar: OnceLock::new(), json: global.json, items: Count::default(), bytes: Count::default() }
     }
 
     fn bar(&self) -> Option<&ProgressBar> {
@@ -85,11 +111,16 @@ impl Progress for Console {
     }
 
     fn done(&self, items: u64, bytes: u64) {
-        let items = self.items.fetch_add(items, Ordering::Relaxed) + items;
-        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.items.done(items);
+        self.bytes.done(bytes);
         if let Some(bar) = self.bar() {
-            bar.set_prefix(format!("{items} items, {}", size(bytes)));
+            bar.set_prefix(format!("{} items, {}", self.items.show(|count| count.to_string()), self.bytes.show(size)));
         }
+    }
+
+    fn ahead(&self, items: u64, bytes: u64) {
+        self.items.ahead(items);
+        self.bytes.ahead(bytes);
     }
 
     fn problem(&self, problem: &Problem) {
@@ -125,11 +156,20 @@ mod tests {
             shows: true,
             bar: OnceLock::new(),
             json: false,
-            items: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            items: Count::default(),
+            bytes: Count::default(),
         };
         assert!(console.bar.get().is_none());
         console.done(1, 0);
         assert!(console.bar.get().is_some());
+    }
+
+    #[test]
+    fn what_is_ahead_is_shown_where_it_is_known() {
+        let count = Count::default();
+        count.done(3);
+        assert_eq!(count.show(size), "3 B");
+        count.ahead(2048);
+        assert_eq!(count.show(size), "3 B of 2.0 KiB");
     }
 }
