@@ -185,6 +185,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             break
         }
         'caddis;check' {
+            [CompletionResult]::new('--read-data-subset', '--read-data-subset', [CompletionResultType]::ParameterName, 'Do that for a part of all packs only: `5/12` is the fifth of twelve fixed parts, `10%` and `2GiB` are drawn by lot')
             [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
             [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
             [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
@@ -192,6 +193,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
             [CompletionResult]::new('--read-data', '--read-data', [CompletionResultType]::ParameterName, 'Open every block and prove every chunk, too')
+            [CompletionResult]::new('--storage', '--storage', [CompletionResultType]::ParameterName, 'Only prove that every object has the bytes that its name says; needs no key')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')

@@ -139,12 +139,14 @@ complete -c caddis -n "__fish_caddis_using_subcommand cat" -s q -l quiet -d 'Pri
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand check" -l read-data-subset -d 'Do that for a part of all packs only: `5/12` is the fifth of twelve fixed parts, `10%` and `2GiB` are drawn by lot' -r
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l read-data -d 'Open every block and prove every chunk, too'
+complete -c caddis -n "__fish_caddis_using_subcommand check" -l storage -d 'Only prove that every object has the bytes that its name says; needs no key'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'

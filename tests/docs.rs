@@ -15,7 +15,7 @@ const EXIT_CODES: [(u8, &str); 17] = [
     (2, "usage"),
     (3, "done, but some source items were not read"),
     (4, "check found damage"),
-    (5, "reserved: damage found and all of it repairable"),
+    (5, "damage found and all of it repairable: nothing that a snapshot needs is lost"),
     (6, "reserved: not fresh"),
     (7, "restore done with items skipped"),
     (8, "reserved: sync conflicts left"),

@@ -1,124 +1,174 @@
-//! Check: proves that what is promised is there. Names equal hashes, every seal and signature holds, every tree walks, every
-//! needed chunk is in a pack that is there; with `read_data` every block opens and every chunk has its id.
+//! Check: proves that what is promised is there, and says what it costs where it is not.
+//!
+//! # What is read
+//!
+//! Every small object is read and proved: its name is the hash of its bytes, seal and signature hold. Every pack is listed; its
+//! header, footer and directory are read and compared with the index. A pack in which anything is wrong is read whole, so
+//! that what is said of it is exact. Every tree is walked, once for all snapshots that share it, and each chunk that it needs
+//! must be in a block that gives it. [`ReadData`] says of which packs every byte is read as well and every chunk proved.
+//! [`storage`] is for somebody without a key.
+//!
+//! # What can be repaired
+//!
+//! An error can be repaired when nothing that a kept snapshot needs is lost by it:
+//!
+//! | object | is repairable |
+//! | --- | --- |
+//! | `config` | never: nothing opens without it |
+//! | `charter/` | unless a snapshot was written by somebody whom no statement names any more; an owner states the rest again |
+//! | `keys/` | always: another slot opened the repository, and a slot can be added for whoever has lost theirs |
+//! | `packs/`, `trees/` | if all that snapshots need of it can be read, there or in another pack |
+//! | `index/` | always: packs say what they hold; a pack that no segment names is read for what snapshots need |
+//! | `pending/` | always: what was only announced was never said to be saved |
+//! | `snapshots/` | if it is void, or the announcement with the same bytes is still there |
+//! | `forgotten/` | always: a snapshot that was forgotten comes back, and none is lost |
+//! | `gc/` | never: which packs are dead for ever is written nowhere else |
 
-use crate::error::{Error, Result, with_causes};
-use crate::format::charter::{self, STATEMENT_BYTES_MAX};
-use crate::format::log::{self, LOG_BYTES_MAX, SEGMENT_BYTES_MAX};
-use crate::format::slot::{self, SLOT_BYTES_MAX};
-use crate::format::snapshot::{self, SNAPSHOT_BYTES_MAX};
+use crate::error::{Error, Result};
+use crate::id::SnapshotId;
 use crate::keys::keyring::Rights;
-use crate::progress::{Context, Problem};
+use crate::progress::{Context, Silent};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
+mod findings;
+mod gate;
+mod pack;
 mod packs;
+mod small;
+pub mod storage;
+mod subset;
 mod trees;
+mod unnamed;
+
+use findings::Findings;
+pub use subset::Subset;
+use unnamed::Unnamed;
+
+/// The longest pack that is read whole: the largest size that can be configured, and a block that fits into none.
+const PACK_BYTES_MAX: u64 = 300 << 20;
 
 /// How deep a check goes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Open every block and prove every chunk id.
-    pub read_data: bool,
+    /// Which packs are read from the first byte to the last.
+    pub read_data: ReadData,
+}
+
+/// Of which packs every block is opened and every chunk proved.
+#[derive(Clone, Debug, Default)]
+pub enum ReadData {
+    /// Of those in which something else is wrong.
+    #[default]
+    Suspects,
+    /// Of a part of all packs, too.
+    Subset(Subset),
+    /// Of all packs.
+    All,
 }
 
 /// What a check found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Objects that are damaged or missing, and items of snapshots that cannot be restored; each was reported.
-    pub errors: u64,
+    /// What is wrong, in the order of the objects' names.
+    pub errors: Vec<Finding>,
     /// Snapshots whose trees were walked.
     pub snapshots: u64,
-    /// Packs that were read.
+    /// Packs that are there.
     pub packs: u64,
-    /// Bytes that were read.
+    /// Packs that were read from the first byte to the last.
+    pub packs_read: u64,
+    /// Bytes that were read, trees that were walked not counted.
     pub bytes: u64,
 }
 
-/// Checks a repository; each error is reported through `cx.progress`.
+/// What is wrong with an object, and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The object that is damaged or missing.
+    pub object: ObjectName,
+    /// What is wrong with it.
+    pub what: String,
+    /// Snapshots that cannot be restored whole as things are.
+    pub snapshots: Vec<SnapshotId>,
+    /// What of them cannot be restored, as absolute paths; not all of it when that is much.
+    pub paths: Vec<Vec<u8>>,
+    /// How many further losses there are; a path counts once for each snapshot.
+    pub more_paths: u64,
+    /// Whether nothing that a kept snapshot needs is lost.
+    pub repairable: bool,
+}
+
+/// What a check comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Sound,
+    /// Something is wrong, and all of it can be repaired.
+    Repairable,
+    /// Something is lost.
+    Damaged,
+}
+
+impl Report {
+    /// How many of the errors can be repaired.
+    pub fn repairable_errors(&self) -> usize {
+        self.errors.iter().filter(|error| error.repairable).count()
+    }
+
+    /// What the errors come to.
+    pub fn verdict(&self) -> Verdict {
+        match self.errors.len() {
+            0 => Verdict::Sound,
+            all if all == self.repairable_errors() => Verdict::Repairable,
+            _ => Verdict::Damaged,
+        }
+    }
+}
+
+/// Checks a repository.
 ///
 /// # Errors
 /// Only what keeps the check from going on: the store does not answer, the key may not read.
 pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Result<Report> {
     repository.require(Rights::READ)?;
-    let mut findings = Findings { cx, report: Report::default() };
-    for kind in ObjectKind::ALL {
-        check_small_objects(repository, kind, &mut findings)?;
-    }
+    let findings = Findings::default();
+    small::check(repository, &findings, cx)?;
+    // What the opening of all these passes over was found above.
+    let silent = Context { progress: &Silent, ..*cx };
     // Snapshots before the index: what they need was indexed before they were put.
-    let snapshots = repository.snapshots(&Context { progress: &crate::progress::Silent, ..*cx })?;
-    let reader = Reader::open_uncached(repository, cx)?;
-    let sound = packs::check(repository, &reader, options, &mut findings)?;
-    for snapshot in &snapshots {
-        trees::check(&reader, snapshot, &sound, &mut findings)?;
-        findings.report.snapshots += 1;
-    }
-    Ok(findings.report)
+    let snapshots = repository.snapshots(&silent)?;
+    let reader = Reader::open_uncached(repository, &silent)?;
+    let packs = packs::check(repository, &reader.view(), options, &findings, cx)?;
+    let mut unnamed = Unnamed::new(repository, packs.unnamed());
+    let ground = trees::Ground { reader: &reader, packs: &packs, findings: &findings, cx };
+    let walked = trees::check(&ground, &mut unnamed, &snapshots);
+    unnamed.remove();
+    walked?;
+    Ok(findings.into_report(snapshots.len() as u64, packs.count()))
 }
 
-/// Collects what is wrong.
-struct Findings<'a> {
-    cx: &'a Context<'a>,
-    report: Report,
-}
-
-impl Findings<'_> {
-    fn error(&mut self, item: Vec<u8>, what: String) {
-        self.report.errors += 1;
-        self.cx.progress.problem(&Problem { item, what });
-    }
-
-    fn object(&mut self, name: ObjectName, error: &Error) {
-        self.error(name.path().into_bytes(), with_causes(error));
+/// Whether an error says something of one object, and the check can go on. An object that went between listing and reading,
+/// as objects do while others work, is no error at all.
+fn finding_of(error: Error) -> Result<Option<Error>> {
+    match error {
+        Error::Store { source: StoreError::Absent, .. } => Ok(None),
+        Error::Store { source: StoreError::Unreachable(_), .. } | Error::List { .. } | Error::Interrupted => Err(error),
+        error => Ok(Some(error)),
     }
 }
 
-/// Reads every object of a kind that is read whole, and proves name, seal and signature.
-fn check_small_objects(repository: &Repository, kind: ObjectKind, findings: &mut Findings<'_>) -> Result<()> {
-    let limit = match kind {
-        // `config` was proved when the repository was opened, packs have a check of their own.
-        ObjectKind::Config | ObjectKind::Packs | ObjectKind::Trees => return Ok(()),
-        ObjectKind::Charter => STATEMENT_BYTES_MAX,
-        ObjectKind::Keys => SLOT_BYTES_MAX,
-        ObjectKind::Index => SEGMENT_BYTES_MAX,
-        ObjectKind::Pending | ObjectKind::Snapshots => SNAPSHOT_BYTES_MAX,
-        ObjectKind::Forgotten | ObjectKind::Gc => LOG_BYTES_MAX,
-    };
-    for listed in repository.objects.list(kind)? {
-        findings.cx.cancel.check()?;
-        let name = ObjectName::new(kind, listed.id);
-        let checked = repository.objects.get(name, limit).and_then(|bytes| {
-            findings.report.bytes += bytes.len() as u64;
-            decode(repository, name, &bytes).map_err(|source| Error::Object { object: name, source })
-        });
-        match checked {
-            Ok(()) => {}
-            // Gone between listing and reading, as objects go while others work.
-            Err(Error::Store { source: StoreError::Absent, .. }) => {}
-            Err(error @ Error::Store { source: StoreError::Unreachable(_), .. }) => return Err(error),
-            Err(error) => findings.object(name, &error),
-        }
-    }
-    Ok(())
-}
-
-fn decode(
-    repository: &Repository,
-    name: ObjectName,
-    bytes: &[u8],
-) -> std::result::Result<(), crate::format::ObjectError> {
-    let keyring = &repository.keyring;
-    match name.kind() {
-        ObjectKind::Charter => {
-            charter::decode_object(name.id().into(), bytes, &repository.id(), &repository.config).map(drop)
-        }
-        ObjectKind::Keys => slot::decode_object(bytes).map(drop),
-        ObjectKind::Index => log::decode_segment(bytes, keyring).map(drop),
-        ObjectKind::Pending | ObjectKind::Snapshots => {
-            snapshot::decode_object(bytes, keyring).and_then(|snapshot| snapshot.open_body(keyring)).map(drop)
-        }
-        ObjectKind::Forgotten => log::decode_forgotten(bytes, keyring).map(drop),
-        ObjectKind::Gc => log::decode_gc(bytes, keyring).map(drop),
-        ObjectKind::Config | ObjectKind::Packs | ObjectKind::Trees => Ok(()),
+/// Whether damage to an object of a kind is repairable while nothing more is known of it.
+const fn is_repairable(kind: ObjectKind) -> bool {
+    match kind {
+        ObjectKind::Config | ObjectKind::Snapshots | ObjectKind::Gc => false,
+        ObjectKind::Charter
+        | ObjectKind::Keys
+        | ObjectKind::Packs
+        | ObjectKind::Trees
+        | ObjectKind::Index
+        | ObjectKind::Pending
+        | ObjectKind::Forgotten => true,
     }
 }

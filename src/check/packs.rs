@@ -1,161 +1,221 @@
-//! Checks packs: each is there, has the hash that is its name, and its directory opens and agrees with the index.
+//! Checks all packs, on all cores, and answers what chunks can be read from.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::iter::Peekable;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::{Findings, Options};
+use super::findings::Findings;
+use super::gate::Gate;
+use super::pack::{Candidate, Described, Verdict};
+use super::{Options, PACK_BYTES_MAX, ReadData, finding_of};
 use crate::error::{Error, Result, with_causes};
-use crate::format::index::{BlockRow, PackKind, PackRow, ShortId};
-use crate::format::pack::{Directory, FOOTER_LEN, HEADER_LEN, PackHeader, PackKeys};
+use crate::format::index::{BlockRow, PackKind, PackRow};
 use crate::id::PackId;
+use crate::index::{IndexError, Location};
+use crate::progress::Context;
 use crate::repo::Repository;
-use crate::repo::fetch::Reader;
-use crate::seal::compress::decompress;
-use crate::store::{ObjectName, StoreError};
+use crate::repo::view::View;
 
-/// The longest pack that is read whole: the largest size that can be configured, and a block that fits into none.
-const PACK_BYTES_MAX: u64 = 300 << 20;
+/// Bytes that the first look at a pack takes at most, unless its directory is mostly padding.
+const GLANCE_BYTES: u64 = 64 << 10;
 
-/// Checks all packs and answers those that chunks can be restored from.
+/// A pack by its two names: somebody could put one under both.
+type PackKey = (PackId, PackKind);
+
+/// What is known of all packs: where chunks can be read from.
+pub(super) struct Packs {
+    there: BTreeMap<PackKey, u64>,
+    /// In the index.
+    named: HashSet<PackKey>,
+    /// Descriptions that lead to nothing.
+    unfit: HashSet<PackRow>,
+    /// Blocks that give nothing, by pack.
+    broken: HashMap<PackKey, BTreeSet<u32>>,
+}
+
+impl Packs {
+    /// How many are there.
+    pub(super) fn count(&self) -> u64 {
+        self.there.len() as u64
+    }
+
+    /// Whether a block can be read by this description of it, as far as this check has looked.
+    pub(super) fn give(&self, location: &Location) -> bool {
+        let key = key_of(&location.pack);
+        self.there.contains_key(&key)
+            && !self.unfit.contains(&*location.pack)
+            && self.broken.get(&key).is_none_or(|blocks| !blocks.contains(&location.block.ordinal))
+    }
+
+    /// Packs that no segment describes, with their lengths.
+    pub(super) fn unnamed(&self) -> Vec<Candidate> {
+        let unnamed = self.there.iter().filter(|(key, _)| !self.named.contains(key));
+        unnamed.map(|(&(id, kind), &bytes)| Candidate { id, kind, bytes, rows: Vec::new() }).collect()
+    }
+
+    fn learn(&mut self, key: PackKey, verdict: Verdict) {
+        self.unfit.extend(verdict.unfit);
+        if !verdict.broken.is_empty() {
+            self.broken.insert(key, verdict.broken);
+        }
+    }
+}
+
+fn key_of(pack: &PackRow) -> PackKey {
+    (pack.id, pack.kind)
+}
+
+/// Checks all packs.
 pub(super) fn check(
     repository: &Repository,
-    reader: &Reader<'_>,
+    view: &View,
     options: &Options,
-    findings: &mut Findings<'_>,
-) -> Result<HashSet<PackId>> {
-    let view = reader.view();
-    let mut rows: BTreeMap<PackId, Vec<PackRow>> = BTreeMap::new();
-    for row in view.index.packs().map_err(|source| repository.index_error(source))? {
-        let row = row.map_err(|source| repository.index_error(source))?;
-        rows.entry(row.id).or_default().push(row);
+    findings: &Findings,
+    cx: &Context<'_>,
+) -> Result<Packs> {
+    let mut rows = Rows::new(repository, view)?;
+    let mut packs = list(repository)?;
+    packs.named = rows.packs.iter().map(key_of).collect();
+    let missing = rows.packs.iter().filter(|row| !packs.there.contains_key(&key_of(row)));
+    for row in missing.filter(|row| view.condemned.spares(&row.id)) {
+        findings.error(row.name(), "the index names this pack, and it is not there".to_owned());
     }
-    let mut present = BTreeMap::new();
+    let whole = chosen(options, &packs.there)?;
+    let is_whole = |id: &PackId| whole.as_ref().is_none_or(|whole| whole.contains(id));
+    let ahead = |(key, bytes): (&PackKey, &u64)| if is_whole(&key.0) { *bytes } else { GLANCE_BYTES.min(*bytes) };
+    cx.progress.ahead(packs.count(), packs.there.iter().map(ahead).sum());
+    let judge = Judge { repository, view, findings, cx, gate: Gate::new() };
+    let found = Mutex::new(Vec::new());
+    // Each worker takes the next pack with its rows when it has done with the last, so that the rows of few are in memory.
+    let candidates = packs
+        .there
+        .iter()
+        .map(|(&(id, kind), &bytes)| rows.of((id, kind)).map(|rows| Candidate { id, kind, bytes, rows }));
+    candidates.par_bridge().try_for_each(|candidate| {
+        let candidate = candidate?;
+        if let Some(verdict) = judge.pack(&candidate, is_whole(&candidate.id))? {
+            found.lock().unwrap_or_else(PoisonError::into_inner).push(((candidate.id, candidate.kind), verdict));
+        }
+        Ok::<(), Error>(())
+    })?;
+    for (key, verdict) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        packs.learn(key, verdict);
+    }
+    Ok(packs)
+}
+
+fn list(repository: &Repository) -> Result<Packs> {
+    let mut there = BTreeMap::new();
     for kind in [PackKind::Tree, PackKind::Data] {
-        for listed in repository.objects.list(kind.object_kind())? {
-            present.insert(PackId::from(listed.id), (kind, listed.bytes));
+        let listed = repository.objects.list(kind.object_kind())?;
+        there.extend(listed.into_iter().map(|object| ((PackId::from(object.id), kind), object.bytes)));
+    }
+    Ok(Packs { there, named: HashSet::new(), unfit: HashSet::new(), broken: HashMap::new() })
+}
+
+/// The packs that are read whole whatever the first look says; nothing if it is all of them.
+fn chosen(options: &Options, there: &BTreeMap<PackKey, u64>) -> Result<Option<HashSet<PackId>>> {
+    match &options.read_data {
+        ReadData::All => Ok(None),
+        ReadData::Suspects => Ok(Some(HashSet::new())),
+        ReadData::Subset(subset) => {
+            let packs: Vec<_> = there.iter().map(|(&(id, _), &bytes)| (id, bytes)).collect();
+            subset.choose(&packs).map(Some)
         }
     }
-    for (id, rows) in &rows {
-        if let Some(row) = rows.first()
-            && !present.contains_key(id)
-            && view.condemned.spares(id)
-        {
-            findings.error(row.name().path().into_bytes(), "the index names this pack, and it is not there".to_owned());
-        }
-    }
-    let bytes = AtomicU64::new(0);
-    let cancel = findings.cx.cancel;
-    let checked: Vec<_> = present
-        .par_iter()
-        .map(|(&id, &(kind, _))| {
-            cancel.check()?;
-            let name = ObjectName::new(kind.object_kind(), id);
-            let outcome =
-                check_pack(repository, reader, name, kind, rows.get(&id).map_or(&[], Vec::as_slice), options, &bytes);
-            Ok((id, name, outcome))
-        })
-        .collect::<Result<_>>()?;
-    let mut sound = HashSet::new();
-    for (id, name, outcome) in checked {
-        findings.report.packs += 1;
-        match outcome {
-            Ok(()) => {
-                sound.insert(id);
+}
+
+struct Judge<'a> {
+    repository: &'a Repository,
+    view: &'a View,
+    findings: &'a Findings,
+    cx: &'a Context<'a>,
+    gate: Gate,
+}
+
+impl Judge<'_> {
+    /// Checks a pack and reports what is wrong; answers what of it cannot be read.
+    fn pack(&self, candidate: &Candidate, whole: bool) -> Result<Option<Verdict>> {
+        self.cx.cancel.check()?;
+        self.cx.progress.current(candidate.name().path().as_bytes());
+        let judged = self.judge(candidate, whole);
+        self.cx.progress.done(1, if whole { candidate.bytes } else { GLANCE_BYTES.min(candidate.bytes) });
+        let verdict = match judged {
+            Ok(Some(verdict)) => verdict,
+            Ok(None) => return Ok(None),
+            Err(error @ Error::Index { .. }) => return Err(error),
+            Err(error) => {
+                let Some(error) = finding_of(error)? else {
+                    // Gone since it was listed: nothing can be read of it, and that is no error if nothing needs it.
+                    let unfit = candidate.rows.iter().map(|row| row.pack.clone()).collect();
+                    return Ok(Some(Verdict { unfit, ..Verdict::default() }));
+                };
+                self.findings.error(candidate.name(), with_causes(&error));
+                return Ok(None);
             }
-            Err(Error::Store { source: StoreError::Absent, .. }) => {}
-            Err(error @ Error::Store { source: StoreError::Unreachable(_), .. }) => return Err(error),
-            Err(error) => findings.object(name, &error),
+        };
+        if let Some(what) = &verdict.what {
+            self.findings.error(candidate.name(), what.clone());
         }
+        Ok(Some(verdict))
     }
-    findings.report.bytes += bytes.into_inner();
-    Ok(sound)
-}
 
-fn check_pack(
-    repository: &Repository,
-    reader: &Reader<'_>,
-    name: ObjectName,
-    kind: PackKind,
-    rows: &[PackRow],
-    options: &Options,
-    bytes: &AtomicU64,
-) -> Result<()> {
-    let pack = repository.objects.get(name, PACK_BYTES_MAX)?;
-    bytes.fetch_add(pack.len() as u64, Ordering::Relaxed);
-    let id = PackId::from(name.id());
-    let header = PackHeader::from_bytes(kind, &pack).map_err(|source| Error::Object { object: name, source })?;
-    let damaged = |ordinal: u32, reason: String| Error::DamagedBlock { ordinal, pack: id, reason };
-    let fits = |row: &PackRow| {
-        row.bytes == pack.len() as u64
-            && row.kind == kind
-            && row.encapsulation == header.encapsulation.0
-            && row.commitment == header.commitment
-            && row.generation == header.generation
-    };
-    if !rows.is_empty() && !rows.iter().any(fits) {
-        return Err(damaged(0, "the index describes another pack than this one".to_owned()));
-    }
-    let keys = repository.pack_keys(&header).map_err(|error| damaged(0, with_causes(&error)))?;
-    let directory = read_directory(&keys, &pack).map_err(|reason| damaged(0, reason))?;
-    if options.read_data {
-        check_blocks(repository, reader, &keys, &directory, &pack, id, !rows.is_empty())?;
-    }
-    Ok(())
-}
-
-fn read_directory(keys: &PackKeys, pack: &[u8]) -> std::result::Result<Directory, String> {
-    let footer_at = pack.len().checked_sub(FOOTER_LEN).filter(|&at| at >= HEADER_LEN).ok_or("it is cut short")?;
-    let footer =
-        keys.unseal_footer(&pack[footer_at..], pack.len() as u64).map_err(|error| format!("footer: {error}"))?;
-    let sealed = pack.get(footer.offset as usize..footer_at).ok_or("its directory lies outside")?;
-    keys.unseal_directory(&footer, sealed.to_vec()).map_err(|error| format!("directory: {error}"))
-}
-
-/// Opens every block and finds each of its chunks in the index, at this very place.
-fn check_blocks(
-    repository: &Repository,
-    reader: &Reader<'_>,
-    keys: &PackKeys,
-    directory: &Directory,
-    pack: &[u8],
-    id: PackId,
-    is_indexed: bool,
-) -> Result<()> {
-    let view = reader.view();
-    let mut chunks = directory.chunks.iter();
-    for (ordinal, block) in (0u32..).zip(&directory.blocks) {
-        let damaged = |reason: String| Error::DamagedBlock { ordinal, pack: id, reason };
-        let start = block.offset as usize;
-        let sealed = pack
-            .get(start..start + block.sealed_len as usize)
-            .ok_or_else(|| damaged("it lies outside the pack".to_owned()))?;
-        let coded = keys.unseal_block(ordinal, sealed.to_vec()).map_err(|error| damaged(error.to_string()))?;
-        let plain = decompress(&coded, block.plain_len as usize).map_err(|error| damaged(error.to_string()))?;
-        let mut at = 0;
-        for chunk in chunks.by_ref().take(block.chunks as usize) {
-            let end = at + chunk.len as usize;
-            let bytes = plain.get(at..end).ok_or_else(|| damaged("its chunks are longer than it is".to_owned()))?;
-            let chunk_id = repository.keyring.domain.chunk_id(chunk.kind, bytes);
-            let row = BlockRow {
-                pack: 0,
-                ordinal,
-                offset: block.offset,
-                sealed_len: block.sealed_len,
-                plain_len: block.plain_len,
-            };
-            let found = view
-                .index
-                .lookup(&ShortId::from(chunk_id), &|pack| *pack == id)
-                .map_err(|source| repository.index_error(source))?;
-            // A pack that no segment names yet belongs to a run that goes on, or was killed.
-            let agrees = found.is_some_and(|location| location.block == row && location.len == chunk.len);
-            if is_indexed && !agrees {
-                return Err(damaged(format!("it holds chunk {chunk_id}, of which the index knows nothing")));
+    fn judge(&self, candidate: &Candidate, whole: bool) -> Result<Option<Verdict>> {
+        if !whole {
+            match candidate.glance(self.repository) {
+                Ok((is_well, bytes)) => {
+                    self.findings.read(bytes);
+                    if is_well {
+                        return Ok(None);
+                    }
+                }
+                // What is wrong is found out below.
+                Err(error) => drop(finding_of(error)?),
             }
-            at = end;
         }
+        let _held = self.gate.enter(candidate.bytes.min(PACK_BYTES_MAX));
+        self.findings.read(candidate.bytes.min(PACK_BYTES_MAX));
+        self.findings.read_pack();
+        candidate.prove(self.repository, &self.view.index).map(Some)
     }
-    Ok(())
+}
+
+type BlockItem = std::result::Result<(Arc<PackRow>, BlockRow), IndexError>;
+type Blocks = Box<dyn Iterator<Item = BlockItem> + Send>;
+
+/// What the index says of packs, for one after the other in ascending order.
+struct Rows<'a> {
+    repository: &'a Repository,
+    /// Every description of every pack.
+    packs: Vec<PackRow>,
+    blocks: Peekable<Blocks>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(repository: &'a Repository, view: &View) -> Result<Self> {
+        let index_error = |source| repository.index_error(source);
+        let packs = view.index.packs().map_err(index_error)?.collect::<std::result::Result<_, _>>();
+        let blocks: Blocks = Box::new(view.index.blocks().map_err(index_error)?);
+        Ok(Self { repository, packs: packs.map_err(index_error)?, blocks: blocks.peekable() })
+    }
+
+    /// The descriptions of a pack. **Packs must be asked for in ascending order**: blocks pass by once.
+    fn of(&mut self, key: PackKey) -> Result<Vec<Described>> {
+        let start = self.packs.partition_point(|row| key_of(row) < key);
+        let packs = self.packs[start..].iter().take_while(|row| key_of(row) == key);
+        let mut described: Vec<_> = packs.map(|pack| Described { pack: pack.clone(), blocks: Vec::new() }).collect();
+        let is_passed = |item: &BlockItem| match item {
+            Ok((pack, _)) => key_of(pack) <= key,
+            Err(_) => true,
+        };
+        while let Some(item) = self.blocks.next_if(is_passed) {
+            let (pack, block) = item.map_err(|source| self.repository.index_error(source))?;
+            if let Some(own) = described.iter_mut().find(|own| own.pack == *pack) {
+                own.blocks.push(block);
+            }
+        }
+        Ok(described)
+    }
 }

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::check::Subset;
 use crate::seal::compress::Compression;
 
 /// What somebody who has just installed the program needs to know.
@@ -232,6 +233,12 @@ pub struct CheckArgs {
     /// Open every block and prove every chunk, too
     #[arg(long)]
     pub read_data: bool,
+    /// Do that for a part of all packs only: `5/12` is the fifth of twelve fixed parts, `10%` and `2GiB` are drawn by lot
+    #[arg(long, value_name = "PART", conflicts_with = "read_data")]
+    pub read_data_subset: Option<Subset>,
+    /// Only prove that every object has the bytes that its name says; needs no key
+    #[arg(long, conflicts_with_all = ["read_data", "read_data_subset"])]
+    pub storage: bool,
 }
 
 #[derive(Debug, Subcommand)]

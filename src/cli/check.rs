@@ -1,42 +1,119 @@
 //! `caddis check`
 
-use serde_json::json;
+use data_encoding::BASE64;
+use serde_json::{Value, json};
 
 use super::args::{CheckArgs, Global};
 use super::bars::Console;
-use super::{Outcome, open, print_line, render};
-use crate::check::{self, Options};
+use super::{Outcome, open, print_line, render, tell};
+use crate::check::{self, Finding, Options, ReadData, Report, Verdict, storage};
 use crate::error::Result;
 use crate::progress::Context;
 
+/// Snapshots and paths that are shown of each object; JSON has more of them.
+const SHOWN: usize = 8;
+
 pub(super) fn run(global: &Global, args: &CheckArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
-    let repository = open::open(global, cx)?;
-    let report = check::check(&repository, &Options { read_data: args.read_data }, cx)?;
-    console.finish();
-    if global.json {
-        let document = json!({
-            "message_type": "summary",
-            "num_errors": report.errors,
-            "snapshots": report.snapshots,
-            "packs": report.packs,
-            "bytes_read": report.bytes,
-        });
-        print_line(&document.to_string())?;
+    let report = if args.storage {
+        storage::check(&open::objects(global)?, cx)?
     } else {
-        let found = match report.errors {
-            0 => "no damage".to_owned(),
-            1 => "1 error".to_owned(),
-            count => format!("{count} errors"),
-        };
-        super::report(
-            global,
-            &format!(
-                "checked {} snapshots and {} packs, {} read: {found}",
-                report.snapshots,
-                report.packs,
-                render::size(report.bytes)
-            ),
-        )?;
+        check::check(&open::open(global, cx)?, &options(args), cx)?
+    };
+    console.finish();
+    print_report(global, &report)?;
+    Ok(match report.verdict() {
+        Verdict::Sound => Outcome::Done,
+        Verdict::Repairable => Outcome::RepairableDamage,
+        Verdict::Damaged => Outcome::Damage,
+    })
+}
+
+fn options(args: &CheckArgs) -> Options {
+    let read_data = match args.read_data_subset {
+        Some(subset) => ReadData::Subset(subset),
+        None if args.read_data => ReadData::All,
+        None => ReadData::Suspects,
+    };
+    Options { read_data }
+}
+
+fn print_report(global: &Global, report: &Report) -> Result<()> {
+    if global.json {
+        report.errors.iter().try_for_each(|error| print_line(&finding_json(error).to_string()))?;
+        return print_line(&summary_json(report).to_string());
     }
-    Ok(if report.errors > 0 { Outcome::Damage } else { Outcome::Done })
+    report.errors.iter().flat_map(finding_lines).for_each(|line| tell(&line));
+    super::report(global, &summary_line(report))
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let paths: Vec<_> = finding.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    let snapshots: Vec<_> = finding.snapshots.iter().map(ToString::to_string).collect();
+    let mut document = json!({
+        "message_type": "error",
+        "kind": finding.object.kind().folder(),
+        "object": finding.object.path(),
+        "what": finding.what,
+        "snapshots": snapshots,
+        "paths": paths,
+        "more_paths": finding.more_paths,
+        "repairable": finding.repairable,
+    });
+    if finding.paths.iter().any(|path| std::str::from_utf8(path).is_err()) {
+        let encoded: Vec<_> = finding.paths.iter().map(|path| BASE64.encode(path)).collect();
+        document["paths_b64"] = json!(encoded);
+    }
+    document
+}
+
+fn summary_json(report: &Report) -> Value {
+    json!({
+        "message_type": "summary",
+        "num_errors": report.errors.len(),
+        "repairable_errors": report.repairable_errors(),
+        "snapshots": report.snapshots,
+        "packs": report.packs,
+        "packs_read": report.packs_read,
+        "bytes_read": report.bytes,
+    })
+}
+
+/// The object on a line of its own; below it, what that costs.
+fn finding_lines(finding: &Finding) -> Vec<String> {
+    let repairable = if finding.repairable { " (repairable)" } else { "" };
+    let what = render::printable(finding.what.as_bytes());
+    let mut lines = vec![format!("caddis: {}: {what}{repairable}", finding.object)];
+    if !finding.snapshots.is_empty() {
+        let shown: Vec<_> = finding.snapshots.iter().take(SHOWN).map(|id| id.short()).collect();
+        let more = and_more(finding.snapshots.len() - shown.len());
+        lines.push(format!("  in snapshots {}{more}", shown.join(", ")));
+    }
+    lines.extend(finding.paths.iter().take(SHOWN).map(|path| format!("  {}", render::printable(path))));
+    let more = finding.paths.len().saturating_sub(SHOWN) as u64 + finding.more_paths;
+    if more > 0 {
+        lines.push(format!("  and {more} more"));
+    }
+    lines
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
+}
+
+fn summary_line(report: &Report) -> String {
+    let found = match (report.errors.len(), report.repairable_errors()) {
+        (0, _) => "no damage".to_owned(),
+        (1, 1) => "1 error, which is repairable".to_owned(),
+        (1, _) => "1 error".to_owned(),
+        (all, repairable) if all == repairable => format!("{all} errors, all of them repairable"),
+        (all, 0) => format!("{all} errors"),
+        (all, repairable) => format!("{all} errors, {repairable} of them repairable"),
+    };
+    let Report { snapshots, packs, packs_read, bytes, .. } = report;
+    let whole = match packs_read {
+        read if read == packs => String::new(),
+        0 => ", none of them whole".to_owned(),
+        read => format!(", {read} of them whole"),
+    };
+    format!("checked {snapshots} snapshots and {packs} packs{whole}, {} read: {found}", render::size(*bytes))
 }

@@ -35,6 +35,8 @@ pub(crate) enum Outcome {
     SourceIncomplete,
     /// Check found damage.
     Damage,
+    /// Check found damage by which nothing is lost.
+    RepairableDamage,
     /// Items were left out of a restore.
     RestoreIncomplete,
 }
@@ -45,6 +47,7 @@ impl Outcome {
             Self::Done => 0,
             Self::SourceIncomplete => 3,
             Self::Damage => 4,
+            Self::RepairableDamage => 5,
             Self::RestoreIncomplete => 7,
         }
     }

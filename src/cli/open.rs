@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::keys::kdf::Argon2Cost;
 use crate::progress::Context;
 use crate::repo::access::{KeySource, NewKey};
+use crate::repo::objects::Objects;
 use crate::repo::state::{make_folder, publish_secret, read_secret};
 use crate::repo::{Found, Identity, Places, Repository};
 use crate::store::local::{LocalStore, OpenError};
@@ -76,6 +77,13 @@ pub(super) fn open_store(path: &Path) -> Result<Arc<LocalStore>> {
     // What cannot be removed only wastes space.
     let _ = store.sweep_temporaries();
     Ok(Arc::new(store))
+}
+
+/// The objects of the repository that is named, for who has no key: nothing is removed there, and nothing remembered here.
+pub(super) fn objects(global: &Global) -> Result<Objects> {
+    let path = repository_path(global)?;
+    let store = LocalStore::open(&path).map_err(|source| Error::at_place(path.display().to_string(), source))?;
+    Ok(Objects::new(Arc::new(store)))
 }
 
 /// Opens the repository that is named, with the key that is named.

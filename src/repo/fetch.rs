@@ -1,6 +1,6 @@
 //! [`Reader`]: chunks by id. Every chunk is proved by its keyed hash before its bytes are used.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -89,19 +89,12 @@ impl<'r> Reader<'r> {
         self.locate_but(id, &[])
     }
 
-    /// Where a chunk lies, in one of these packs only.
+    /// Where a chunk lies by what is known of the index now, passing over some descriptions of packs.
     ///
     /// # Errors
-    /// [`Error::MissingChunk`].
-    pub fn locate_among(&self, id: &ChunkId, packs: &HashSet<PackId>) -> Result<Location> {
-        let view = self.view();
-        let short = ShortId::from(*id);
-        let found =
-            match view.index.lookup_where(&short, &|pack| packs.contains(&pack.id) && self.repository.trusts(pack)) {
-                Ok(None) => view.index.lookup(&short, &|pack| packs.contains(pack)),
-                found => found,
-            };
-        found.map_err(|source| self.repository.index_error(source))?.ok_or(Error::MissingChunk { id: *id })
+    /// The local index fails.
+    pub fn locate_except(&self, id: &ChunkId, passed: &[Arc<PackRow>]) -> Result<Option<Location>> {
+        self.lookup(&self.view(), id, passed)
     }
 
     fn locate_but(&self, id: &ChunkId, broken: &[Arc<PackRow>]) -> Result<Location> {

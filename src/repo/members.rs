@@ -18,7 +18,7 @@ impl Repository {
     /// # Errors
     /// [`Error::NewGeneration`] when an owner has named a generation whose keys this client does not hold: that is no junk,
     /// and must not be passed over.
-    pub(super) fn decode<T>(
+    pub(crate) fn decode<T>(
         &self,
         object: ObjectName,
         cx: &Context<'_>,

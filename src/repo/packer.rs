@@ -44,7 +44,7 @@ const PUT_THREADS: usize = 2;
 const BLOCKS_PER_CORE: usize = 3;
 
 /// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
-pub(super) const PACK_CHUNKS_MAX: usize = 1 << 18;
+pub(crate) const PACK_CHUNKS_MAX: usize = 1 << 18;
 
 /// What does not compress is sealed in blocks of this length or little more, which stay in a core's second-level cache from
 /// sealing to copying, and of which a reader of one file opens less.

@@ -9,6 +9,7 @@ mod common {
     pub(crate) mod zoo;
 }
 
+mod check;
 mod compression;
 mod damage;
 mod deduplication;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use caddis::backup::{Detection, Report, Sources, backup};
-use caddis::check::{self, check};
+use caddis::check::{self, ReadData, check};
 use caddis::env::FixedClock;
 use caddis::error::{Error, Result};
 use caddis::format::name::TreePath;
@@ -206,8 +206,10 @@ impl Machine {
     pub(crate) fn check(&self, store: &Arc<impl Store + 'static>) -> World {
         let world = World::at(0);
         let repository = self.open(store, &world).unwrap();
-        let report = check(&repository, &check::Options { read_data: true }, &world.cx()).unwrap();
-        assert!(report.errors == 0 || !world.problems().is_empty(), "each error is reported");
+        let options = check::Options { read_data: ReadData::All };
+        for error in check(&repository, &options, &world.cx()).unwrap().errors {
+            world.listener.problem(&Problem { item: error.object.path().into_bytes(), what: error.what });
+        }
         world
     }
 }

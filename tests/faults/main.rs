@@ -15,6 +15,7 @@ mod cuts;
 mod damage;
 mod disk;
 mod failing_disk;
+mod damage_matrix;
 mod interrupted;
 mod keys;
 mod large;

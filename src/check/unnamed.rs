@@ -1,0 +1,165 @@
+//! [`Unnamed`]: what packs hold of which no index segment says so. They say it themselves, so that a lost index costs nothing;
+//! but to learn the ids of their chunks, all of them must be opened.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::PACK_BYTES_MAX;
+use super::gate::Gate;
+use super::pack::{Candidate, row_of};
+use crate::error::{Error, Result};
+use crate::format::index::{BlockRow, ChunkRow, PackRow, Segment, ShortId};
+use crate::format::pack::PackHeader;
+use crate::format::segment::CHUNKS_MAX;
+use crate::id::{ChunkId, ObjectId, SegmentId};
+use crate::index::{LocalIndex, Location, OpenError};
+use crate::progress::Context;
+use crate::repo::Repository;
+use crate::repo::packer::PACK_CHUNKS_MAX;
+use crate::store::{ByteRange, ObjectKind, ObjectName};
+
+/// Packs that are opened at the same time: so many that their chunks fit in one segment.
+const BATCH_PACKS: usize = CHUNKS_MAX as usize / PACK_CHUNKS_MAX;
+
+/// An index of packs that no segment names. It is made only when something is not where the true index says.
+pub(super) struct Unnamed<'a> {
+    repository: &'a Repository,
+    packs: Vec<Candidate>,
+    index: Option<LocalIndex>,
+    is_wanted: AtomicBool,
+}
+
+impl<'a> Unnamed<'a> {
+    pub(super) fn new(repository: &'a Repository, packs: Vec<Candidate>) -> Self {
+        Self { repository, packs, index: None, is_wanted: AtomicBool::new(false) }
+    }
+
+    /// Where a chunk lies that is not where the index says. Nothing before [`Unnamed::open`]; then this is known to be wanted.
+    pub(super) fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
+        let Some(index) = &self.index else {
+            self.is_wanted.store(!self.packs.is_empty(), Ordering::Relaxed);
+            return Ok(None);
+        };
+        index.lookup(&ShortId::from(*id), &|_| true).map_err(|source| self.repository.index_error(source))
+    }
+
+    /// Whether a chunk was looked for before there was an answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.index.is_none() && self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Opens all packs. **Not to be called by a thread of rayon**: an index sorts with its help.
+    pub(super) fn open(&mut self, cx: &Context<'_>) -> Result<()> {
+        let key = blake3::derive_key("caddis local check index key", self.repository.keyring.domain.secret());
+        let opened = LocalIndex::open(&folder(self.repository), &key, &[], &mut |id| Err(not_listed(id)));
+        let index = match opened {
+            Ok(index) => index,
+            Err(OpenError::Index(source)) => return Err(self.repository.index_error(source)),
+            Err(OpenError::Fetch { source, .. }) => return Err(source),
+        };
+        let gate = Gate::new();
+        for batch in self.packs.chunks(BATCH_PACKS) {
+            let segments: Vec<_> = batch
+                .par_iter()
+                .map(|pack| {
+                    cx.cancel.check()?;
+                    let _held = gate.enter(pack.bytes.min(PACK_BYTES_MAX));
+                    self.segment_of(pack)
+                })
+                .collect::<Result<_>>()?;
+            for segment in join(segments.into_iter().flatten()) {
+                self.add(&index, &segment)?;
+            }
+        }
+        self.index = Some(index);
+        Ok(())
+    }
+
+    /// Removes what was made; what stays behind is removed by the next check that needs it.
+    pub(super) fn remove(self) {
+        if self.index.is_some() {
+            let _ = std::fs::remove_dir_all(folder(self.repository));
+        }
+    }
+
+    fn add(&self, index: &LocalIndex, segment: &Segment) -> Result<()> {
+        let Some(first) = segment.packs.first() else { return Ok(()) };
+        // Any name that no other of them has.
+        let id = SegmentId::from(ObjectId::from(first.id));
+        index.add_segment(id, segment).map_err(|source| self.repository.index_error(source))
+    }
+
+    /// The rows of what can be read of a pack; nothing if it cannot even be opened.
+    fn segment_of(&self, pack: &Candidate) -> Result<Option<Segment>> {
+        let range = ByteRange::Whole { limit: PACK_BYTES_MAX };
+        let bytes = match self.repository.objects.get_range(pack.name(), range) {
+            Ok(bytes) => bytes,
+            Err(error) => return super::finding_of(error).map(|_| None),
+        };
+        let Ok(opened) = pack.open(self.repository, &bytes) else { return Ok(None) };
+        let mut segment =
+            Segment { packs: vec![row_of_pack(self.repository, pack, &opened.header)], ..Segment::default() };
+        opened.for_each_block(self.repository, &bytes, |ordinal, chunks| {
+            let (Ok(chunks), Some(block)) = (chunks, opened.directory.blocks.get(ordinal as usize)) else {
+                return Ok(());
+            };
+            let place = u32::try_from(segment.blocks.len()).expect("the directory counts its blocks in 32 bits");
+            segment.blocks.push(row_of(ordinal, block));
+            segment.chunks.extend(chunks.iter().map(|chunk| ChunkRow {
+                id: ShortId::from(chunk.id),
+                block: place,
+                offset: chunk.offset,
+                len: chunk.len,
+            }));
+            Ok(())
+        })?;
+        // More chunks than any segment may have: no writer makes such packs, and no index could hold them.
+        Ok((segment.chunks.len() <= CHUNKS_MAX as usize).then_some(segment))
+    }
+}
+
+fn folder(repository: &Repository) -> PathBuf {
+    repository.cache_folder.join("check")
+}
+
+/// This index is made of no segments, so that none of them is ever missing.
+fn not_listed(segment: SegmentId) -> Error {
+    Error::WrongHash { object: ObjectName::new(ObjectKind::Index, segment) }
+}
+
+fn row_of_pack(repository: &Repository, pack: &Candidate, header: &PackHeader) -> PackRow {
+    PackRow {
+        id: pack.id,
+        kind: pack.kind,
+        bytes: pack.bytes,
+        generation: header.generation,
+        encapsulation: header.encapsulation.0,
+        commitment: header.commitment,
+        origin: repository.signatory.public().principal(),
+        proved: false,
+    }
+}
+
+/// As few segments as hold the rows of all these.
+fn join(segments: impl Iterator<Item = Segment>) -> Vec<Segment> {
+    let mut joined: Vec<Segment> = Vec::new();
+    for segment in segments {
+        match joined.last_mut() {
+            Some(last) if last.chunks.len() + segment.chunks.len() <= CHUNKS_MAX as usize => append(last, segment),
+            _ => joined.push(segment),
+        }
+    }
+    joined.iter_mut().for_each(|segment| segment.chunks.sort_unstable());
+    joined
+}
+
+/// Adds the rows of one pack to those of others.
+fn append(to: &mut Segment, own: Segment) {
+    let count = |len: usize| u32::try_from(len).expect("a batch has few packs, and no more blocks than chunks");
+    let (pack, block) = (count(to.packs.len()), count(to.blocks.len()));
+    to.packs.extend(own.packs);
+    to.blocks.extend(own.blocks.into_iter().map(|row| BlockRow { pack, ..row }));
+    to.chunks.extend(own.chunks.into_iter().map(|row| ChunkRow { block: block + row.block, ..row }));
+}

@@ -1,0 +1,150 @@
+//! `check` as a user meets it: what is read, what is said, without a key, for scripts.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::program::{Machine, Run, files_below};
+use crate::common::zoo::random_bytes;
+
+/// A repository of three packs of data and one of trees, and the source that it holds.
+fn saved() -> Machine {
+    let machine = Machine::with_packs_of("1MiB");
+    let source = machine.folder("source");
+    for number in 0..3 {
+        fs::write(source.join(format!("file {number}")), random_bytes(&number.to_string(), 900_000)).unwrap();
+    }
+    machine.caddis("backup").arg(&source).ok();
+    machine
+}
+
+fn flip(path: &Path, at: impl Fn(usize) -> usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = at(bytes.len());
+    bytes[at] ^= 0x40;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn name_of(machine: &Machine, object: &Path) -> String {
+    object.strip_prefix(&machine.repository).unwrap().to_str().unwrap().to_owned()
+}
+
+/// The errors, and the summary that comes last.
+fn errors(run: &Run) -> (Vec<Value>, Value) {
+    let mut lines = run.json_lines();
+    let summary = lines.pop().unwrap();
+    assert_eq!(summary["message_type"], "summary");
+    assert!(lines.iter().all(|line| line["message_type"] == "error"), "{}", run.transcript());
+    assert_eq!(summary["num_errors"], lines.len());
+    let repairable = lines.iter().filter(|line| line["repairable"] == true).count();
+    assert_eq!(summary["repairable_errors"], repairable);
+    (lines, summary)
+}
+
+#[test]
+fn a_lost_pack_is_named_with_the_snapshots_and_paths_that_it_costs() {
+    let machine = saved();
+    machine.caddis("backup source").ok();
+    let pack = machine.objects("packs").remove(0);
+    fs::remove_file(&pack).unwrap();
+    let check = machine.caddis("check -v").ends_with(4);
+    let name = name_of(&machine, &pack);
+    assert!(check.stderr.starts_with(&format!("caddis: {name}: the index names this pack")), "{}", check.transcript());
+    assert!(check.stderr.contains("\n  in snapshots "), "{}", check.transcript());
+    assert!(
+        check.stderr.contains(&format!("\n  {}", machine.path("source/file ").display())),
+        "{}",
+        check.transcript()
+    );
+    assert!(check.text().contains("checked 2 snapshots and "), "{}", check.transcript());
+    assert!(check.text().ends_with(": 1 error\n"), "{}", check.transcript());
+
+    let (errors, summary) = errors(&machine.caddis("check --json").ends_with(4));
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert_eq!((&error["kind"], &error["object"]), (&Value::from("packs"), &Value::from(name)));
+    let snapshots: Vec<&str> = error["snapshots"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let mut wanted = machine.snapshot_ids();
+    wanted.sort_unstable();
+    assert_eq!(snapshots, wanted);
+    assert!(!error["paths"].as_array().unwrap().is_empty());
+    assert_eq!((&error["more_paths"], &error["repairable"]), (&Value::from(0), &Value::from(false)));
+    assert_eq!((&summary["snapshots"], &summary["packs_read"]), (&Value::from(2), &Value::from(0)));
+}
+
+#[test]
+fn what_costs_nothing_ends_with_a_code_of_its_own() {
+    let machine = saved();
+    let segment = machine.objects("index").remove(0);
+    flip(&segment, |len| len / 2);
+    let check = machine.caddis("check -v").ends_with(5);
+    let line = format!("caddis: {}: ", name_of(&machine, &segment));
+    assert!(check.stderr.starts_with(&line) && check.stderr.contains("(repairable)\n"), "{}", check.transcript());
+    assert!(check.text().ends_with("1 error, which is repairable\n"), "{}", check.transcript());
+    // A machine that kept nothing of the index learns from the packs what was in it.
+    let (errors, _) = errors(&Machine::beside(&machine).caddis("check --json").ends_with(5));
+    let paths = errors.iter().flat_map(|error| error["paths"].as_array().unwrap());
+    assert!(paths.count() > 0, "{errors:?}");
+    let kept = files_below(&machine.path("home/.cache"));
+    assert!(kept.iter().all(|file| !file.parent().unwrap().ends_with("check")), "{kept:?}");
+}
+
+#[test]
+fn storage_is_checked_without_a_key_and_without_a_trace() {
+    let machine = saved();
+    let host = Machine::beside(&machine);
+    let check = host.caddis_with_passphrase("check --storage -v").ok();
+    assert!(check.text().ends_with("no damage\n"), "{}", check.transcript());
+    assert_eq!(files_below(&host.path("home")), Vec::<std::path::PathBuf>::new());
+    for kind in ["charter", "keys", "packs", "trees", "index", "snapshots"] {
+        let object = machine.objects(kind).remove(0);
+        let before = fs::read(&object).unwrap();
+        flip(&object, |len| len / 3);
+        let (errors, summary) = errors(&host.caddis_with_passphrase("check --storage --json").ends_with(4));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0]["object"], name_of(&machine, &object));
+        assert!(summary["bytes_read"].as_u64().unwrap() > 2_700_000);
+        fs::write(&object, before).unwrap();
+    }
+    host.caddis_with_passphrase("check --storage").ok();
+    flip(&machine.repository.join("config"), |len| len / 2);
+    let (errors, _) = errors(&host.caddis_with_passphrase("check --storage --json").ends_with(4));
+    assert_eq!(errors[0]["kind"], "config");
+}
+
+#[test]
+fn a_subset_is_read_whole_and_the_rest_looked_at() {
+    let machine = saved();
+    let read = |words: &str| {
+        let (_, summary) = errors(&machine.caddis(words).ok());
+        assert_eq!(summary["packs"].as_u64().unwrap(), packs(&machine));
+        summary["packs_read"].as_u64().unwrap()
+    };
+    let parts = (1..=4).map(|part| read(&format!("check --json --read-data-subset {part}/4")));
+    assert_eq!(parts.sum::<u64>(), packs(&machine));
+    assert_eq!(read("check --json --read-data-subset 100%"), packs(&machine));
+    assert_eq!(read("check --json --read-data-subset 1B"), 1);
+    assert_eq!(read("check --json --read-data"), packs(&machine));
+    assert_eq!(read("check --json"), 0);
+    let check = machine.caddis("check -v --read-data-subset 1B").ok();
+    assert!(
+        check.text().contains(&format!("and {} packs, 1 of them whole, ", packs(&machine))),
+        "{}",
+        check.transcript()
+    );
+    for words in [
+        "check --read-data --read-data-subset 10%",
+        "check --storage --read-data",
+        "check --storage --read-data-subset 1/2",
+        "check --read-data-subset 0%",
+        "check --read-data-subset 3/2",
+    ] {
+        machine.caddis(words).ends_with(2);
+    }
+}
+
+fn packs(machine: &Machine) -> u64 {
+    (machine.objects("packs").len() + machine.objects("trees").len()) as u64
+}
