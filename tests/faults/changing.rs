@@ -208,7 +208,7 @@ fn items_that_cannot_be_read_are_named_and_the_rest_is_saved() {
     assert_eq!(lab.machine.restored(&lab.store, first.snapshot, &lab.source).len(), whole.len());
 }
 
-fn run_as_nobody(test: &str) {
+pub(crate) fn run_as_nobody(test: &str) {
     const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();

@@ -245,6 +245,12 @@ pub(crate) fn assert_same_tree(source: &Tree, restored: &Tree) {
     assert_same(source, restored, Ignore { owners: !is_root(), ..Ignore::default() });
 }
 
+/// A folder in memory, where there is one: runs that are repeated at every step would otherwise wait for the disk alone, and
+/// no test of this program can tell whether a sync was worth anything.
+pub(crate) fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A repository in memory, a machine that made it, and a source folder to fill.
 pub(crate) struct Lab {
     pub(crate) folder: TempDir,

@@ -26,6 +26,7 @@ mod protocol;
 mod restores;
 mod rolled_back;
 mod salts;
+mod source;
 mod strangers;
 mod stuck;
 mod together;

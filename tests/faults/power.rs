@@ -11,7 +11,7 @@ use caddis::store::local::{LocalStore, OpenError};
 
 use crate::compare::Tree;
 use crate::disk::{Files, RecordingDisk, set_files};
-use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, key_file, new_key};
+use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, key_file, new_key, scratch};
 
 const SECOND: u8 = 8;
 const THIRD: u8 = 9;
@@ -61,7 +61,7 @@ impl Story {
     /// Looks at everything that a power cut could have left; answers how much that was.
     fn look_at_images(&self, look: impl Fn(&Machine, &Path, usize, &str)) -> usize {
         let images = self.disk.images();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let path = folder.path().join("repository");
         let mut made = None;
         for (number, (image, moment)) in images.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A run that stands still for ever, because its server hangs or its process was stopped, is in nobody's way; and when it
 //! goes on at last, it harms nobody.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +14,7 @@ use caddis::store::memory::MemoryStore;
 
 use crate::compare::Tree;
 use crate::keys::{CHANGES, Change, KEYS, lab_with_two_keys, opening};
-use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, names};
+use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, names, scratch};
 
 type Stopping = FaultyStore<Arc<MemoryStore>>;
 
@@ -77,17 +78,17 @@ impl Scene {
         Self { lab, stopped, old, old_tree, new_tree }
     }
 
-    fn stop_everywhere(&self, endings: &[Ending], rival: impl Fn(&Machine) -> Machine) {
+    fn stop_everywhere(&self, endings: &[Ending], rival: impl Fn(&Machine, &Path) -> Machine) {
         let operations = {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = scratch();
             let machine = self.stopped.copied_to(folder.path());
             operations(&self.lab.store, |store| machine.backup(store, &self.lab.source, &World::at(2)))
         };
         assert!(operations > 15, "there is something to stop: {operations}");
         for (at, &ending) in (0..operations).zip(endings.iter().cycle()) {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = scratch();
             let machine = self.stopped.copied_to(folder.path());
-            self.stop(&machine, &rival(&machine), at, ending);
+            self.stop(&machine, &rival(&machine, folder.path()), at, ending);
         }
     }
 
@@ -121,19 +122,17 @@ impl Scene {
 
 #[test]
 fn a_backup_that_stands_still_keeps_no_other_machine_from_working_and_goes_on() {
-    let scene = Scene::new();
-    scene.stop_everywhere(&[Ending::Done], |_| scene.lab.machine("gamma"));
+    Scene::new().stop_everywhere(&[Ending::Done], |_, root| Machine::new(root, "gamma"));
 }
 
 #[test]
 fn a_backup_that_stands_still_keeps_no_other_machine_from_working_and_fails() {
-    let scene = Scene::new();
-    scene.stop_everywhere(&[Ending::Failed], |_| scene.lab.machine("gamma"));
+    Scene::new().stop_everywhere(&[Ending::Failed], |_, root| Machine::new(root, "gamma"));
 }
 
 #[test]
 fn a_backup_that_stands_still_keeps_the_same_user_from_nothing() {
-    Scene::new().stop_everywhere(&[Ending::Done, Ending::Failed], Machine::clone);
+    Scene::new().stop_everywhere(&[Ending::Done, Ending::Failed], |machine, _| machine.clone());
 }
 
 #[test]
@@ -144,7 +143,7 @@ fn of_two_inits_at_once_one_makes_the_repository_and_the_other_is_told() {
     let operations = operations(&empty, |store| lab.machine("counter").init(store));
     for at in 0..operations {
         let context = format!("the first stands at operation {at}");
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let [first, second] = ["alpha", "beta"].map(|host| Machine::new(folder.path(), host));
         let store = Arc::new(MemoryStore::new());
         let mut other = None;
