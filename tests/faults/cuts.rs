@@ -4,14 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use caddis::error::Error;
+use caddis::backup::Report;
+use caddis::error::{Error, Result};
 use caddis::id::SnapshotId;
+use caddis::progress::{Cancel, Progress};
 use caddis::store::faulty::{Call, Fault, FaultyStore, Operations};
 use caddis::store::memory::MemoryStore;
-use caddis::store::{ObjectKind, StoreError};
+use caddis::store::{ObjectKind, Store, StoreError};
 
 use crate::compare::Tree;
 use crate::lab::{Hooked, Lab, Machine, World, assert_same_tree, hooked, names, random_bytes, torn};
+
+/// Each way in which an operation can end badly.
+const FAULTS: [Fault; 4] = [Fault::FailOnce, Fault::FailFrom, Fault::TearPut, Fault::LosePutAnswer];
 
 /// A store that is gone from the first put of `kind` on, as for a process that dies there.
 pub(crate) fn dying_at_put(store: &Arc<MemoryStore>, kind: ObjectKind) -> Hooked {
@@ -27,9 +32,22 @@ pub(crate) fn dying_at_put(store: &Arc<MemoryStore>, kind: ObjectKind) -> Hooked
     })
 }
 
+/// A user who interrupts a run as soon as some bytes of a file are done.
+struct Impatient<'a>(&'a Cancel);
+
+impl Progress for Impatient<'_> {
+    fn done(&self, _: u64, bytes: u64) {
+        if bytes > 0 {
+            self.0.cancel();
+        }
+    }
+}
+
 /// One snapshot of an old tree, and a source that has changed since.
 struct Scene {
     lab: Lab,
+    /// Whether the run that is cut is interrupted as well.
+    is_interrupted: bool,
     /// Who makes the run that is cut.
     machine: Machine,
     old: SnapshotId,
@@ -46,7 +64,21 @@ impl Scene {
         let old = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
         lab.write_new_tree();
         let (machine, new_tree) = (lab.machine("beta"), lab.tree());
-        Self { lab, machine, old, old_tree, new_tree }
+        Self { lab, is_interrupted: false, machine, old, old_tree, new_tree }
+    }
+
+    /// The run that is cut is interrupted by the user, and makes known what it has stored.
+    fn interrupted_run() -> Self {
+        Self { is_interrupted: true, ..Self::first_run() }
+    }
+
+    /// The run that is cut comes after one that the user has interrupted.
+    fn run_after_an_interrupted_one() -> Self {
+        let scene = Self::interrupted_run();
+        let interrupted = scene.run(&scene.machine, &scene.lab.store).unwrap_err();
+        assert!(matches!(interrupted, Error::Interrupted), "{interrupted}");
+        assert!(!names(&scene.lab.store, ObjectKind::Index).is_empty());
+        Self { is_interrupted: false, ..scene }
     }
 
     /// The run that is cut comes after one that died with a snapshot announced.
@@ -64,10 +96,18 @@ impl Scene {
         (*self.lab.store).clone()
     }
 
+    fn run(&self, machine: &Machine, store: &Arc<impl Store + 'static>) -> Result<Report> {
+        let world = World::at(3);
+        let impatient = Impatient(&world.cancel);
+        let cx = if self.is_interrupted { world.heard_by(&impatient) } else { world.cx() };
+        machine.backup_heard_by(store, &self.lab.source, &cx, &world)
+    }
+
     fn operations(&self) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(FaultyStore::counting(self.copy(), Operations::All));
-        self.machine.copied_to(folder.path()).backup(&store, &self.lab.source, &World::at(3)).unwrap();
+        let ended = self.run(&self.machine.copied_to(folder.path()), &store);
+        assert_eq!(matches!(ended, Err(Error::Interrupted)), self.is_interrupted, "{ended:?}");
         store.operations()
     }
 
@@ -85,8 +125,8 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let machine = self.machine.copied_to(folder.path());
         let store = Arc::new(FaultyStore::failing(self.copy(), Operations::All, fault, at));
-        let cut = machine.backup(&store, &self.lab.source, &World::at(3));
-        assert!(store.operations() > at, "{context}: it struck");
+        let cut = self.run(&machine, &store);
+        assert!(self.is_interrupted || store.operations() > at, "{context}: it struck");
 
         let store = Arc::new(store.inner().clone());
         self.assert_whole(&machine, &store, &context);
@@ -151,12 +191,24 @@ fn a_run_after_a_dead_one_survives_the_loss_of_any_answer() {
 }
 
 #[test]
+fn an_interrupted_run_survives_every_fault_at_any_operation() {
+    let scene = Scene::interrupted_run();
+    FAULTS.into_iter().for_each(|fault| scene.cut_everywhere(fault));
+}
+
+#[test]
+fn a_run_after_an_interrupted_one_survives_every_fault_at_any_operation() {
+    let scene = Scene::run_after_an_interrupted_one();
+    FAULTS.into_iter().for_each(|fault| scene.cut_everywhere(fault));
+}
+
+#[test]
 fn an_init_that_is_cut_anywhere_can_be_run_again() {
     let lab = Lab::new();
     lab.write_old_tree();
     let counting = Arc::new(FaultyStore::counting(MemoryStore::new(), Operations::All));
     lab.machine("counter").init(&counting).unwrap();
-    for fault in [Fault::FailOnce, Fault::FailFrom, Fault::TearPut, Fault::LosePutAnswer] {
+    for fault in FAULTS {
         // `config` is put last. A store that can tear it has no repository, and nothing that could be lost.
         let operations = counting.operations() - u64::from(fault == Fault::TearPut);
         for at in 0..operations {

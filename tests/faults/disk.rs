@@ -337,11 +337,10 @@ fn relative(entry: &walkdir::DirEntry, folder: &Path) -> String {
     entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned()
 }
 
-/// Objects are read-only, also for their owner.
+/// A file that the store has made is read-only, also for its owner.
 fn write_file(path: &Path, bytes: &[u8]) {
     if path.exists() {
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
     fs::write(path, bytes).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o400)).unwrap();
 }

@@ -106,7 +106,7 @@ fn a_file_that_is_closed_to_everybody_while_it_is_read_harms_nobody() {
     let lab = lab_with_a_large_file();
     let path = lab.source.join("a large one");
     let (report, problems) = backed_up_while(&lab, || {
-        fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     });
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let target = lab.folder.path().join("target");
