@@ -8,12 +8,14 @@ use minicbor::Decoder;
 use zeroize::Zeroizing;
 
 use super::metadata::Timestamp;
-use super::record::{self, Extras, Record, Writer, read_exact, read_list, read_map, read_text, read_tuple, required};
+use super::record::{
+    self, Extras, Record, RecordError, Writer, read_exact, read_list, read_map, read_text, read_tuple, required,
+};
 use super::{Code, EncodeError, HEAD_LEN, ObjectError, head, segment, split_u32, strip_head};
 use crate::format::index::Segment;
 use crate::id::{ID_LEN, PackId, PrincipalId, RepositoryId, SnapshotId};
 use crate::keys::generation::GenerationKeys;
-use crate::keys::keyring::{Keyring, Principal};
+use crate::keys::keyring::{Keyring, Principal, Rights};
 use crate::keys::signing::{Purpose, SIGNATURE_LEN, Signatory};
 use crate::seal::record::{Padding, PurposeKey, seal, unseal};
 
@@ -138,9 +140,18 @@ pub fn encode_forgotten(record: &Forgotten, keyring: &Keyring, maker: &Signatory
 }
 
 /// Opens and verifies a forgotten record.
+///
+/// # Errors
+/// One that needs a newer version counts only if its maker may forget: others speak for what they announced themselves, and
+/// would else keep everybody from working.
 pub fn decode_forgotten(object: &[u8], keyring: &Keyring) -> Result<Signed<Forgotten>, ObjectError> {
     let (plain, maker) = FORGOTTEN.open(object, keyring)?;
-    Ok(Signed { record: record::decode(&plain[ID_LEN..])?, maker })
+    match record::decode(&plain[ID_LEN..]) {
+        Err(RecordError::Newer { .. }) if !maker.rights.contains(Rights::FORGET) => {
+            Err(ObjectError::NotPermitted(Rights::FORGET))
+        }
+        record => Ok(Signed { record: record?, maker }),
+    }
 }
 
 /// The object that holds a gc record.
@@ -150,8 +161,15 @@ pub fn encode_gc(record: &Gc, keyring: &Keyring, maker: &Signatory) -> Result<Ve
 }
 
 /// Opens and verifies a gc record.
+///
+/// # Errors
+/// Its maker may not prune, which is found out before the record is read: one that needs a newer version would else stop
+/// everybody, whoever made it.
 pub fn decode_gc(object: &[u8], keyring: &Keyring) -> Result<Signed<Gc>, ObjectError> {
     let (plain, maker) = GC.open(object, keyring)?;
+    if !maker.rights.contains(Rights::PRUNE) {
+        return Err(ObjectError::NotPermitted(Rights::PRUNE));
+    }
     Ok(Signed { record: record::decode(&plain[ID_LEN..])?, maker })
 }
 

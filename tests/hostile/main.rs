@@ -6,4 +6,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "what a test measured or left out is worth a word")]
 
+#[path = "../common"]
+mod common {
+    pub(crate) mod compare;
+    pub(crate) mod program;
+    pub(crate) mod zoo;
+}
+use common::compare;
+
+#[path = "../faults/lab.rs"]
+#[allow(dead_code, reason = "not every test binary uses all of it")]
+mod lab;
+
 mod corpus;
+mod records;
