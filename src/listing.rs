@@ -66,23 +66,27 @@ pub fn list(
         let Found::Node(node) = found else { return Ok(()) };
         return each(Entry { path: path.clone(), node: *node, birth: None });
     };
-    let mut stack = vec![(path.clone(), Nodes::of(reader, tree), 0usize)];
-    while let Some((folder, nodes, position)) = stack.last_mut() {
+    // One path for all levels: in a tree of a hundred thousand, one for each would take gigabytes.
+    let mut folder = path.clone();
+    let mut stack = vec![(Nodes::of(reader, tree), 0usize)];
+    while let Some((nodes, position)) = stack.last_mut() {
         cx.cancel.check()?;
         let Some(node) = nodes.next() else {
             stack.pop();
+            folder.pop();
             continue;
         };
         let node = node?;
-        let birth = births.get(folder).and_then(|times| times.get(*position).copied().flatten());
+        let birth = births.get(&folder).and_then(|times| times.get(*position).copied().flatten());
         *position += 1;
         let path = folder.join(&node.name);
-        let below = match node.kind {
-            NodeKind::Folder { tree } if options.recursive => Some((path.clone(), Nodes::of(reader, tree), 0)),
-            _ => None,
-        };
+        if let NodeKind::Folder { tree } = node.kind
+            && options.recursive
+        {
+            folder.push(&node.name);
+            stack.push((Nodes::of(reader, tree), 0));
+        }
         each(Entry { path, node, birth })?;
-        stack.extend(below);
     }
     Ok(())
 }

@@ -16,11 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, with_causes};
-use crate::format::metadata::Xattr;
 use crate::format::name::{Name, TreePath};
-use crate::format::tree::{Content, Node, NodeKind, Piece, XattrValue};
+use crate::format::tree::{Content, Node, NodeKind, Piece};
 use crate::id::ChunkId;
-use crate::keys::domain::ChunkKind;
 use crate::progress::{Context, Problem};
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::snapshots::Snapshot;
@@ -28,6 +26,7 @@ use crate::source::EntryKind;
 use crate::target::{self, Attributes, TargetDir, apply_to_file, apply_to_name};
 use crate::tree::read::{Found, Nodes, Pieces, find_path};
 
+mod attributes;
 mod crew;
 mod file;
 mod links;
@@ -313,8 +312,8 @@ impl<'a, 'r> Restorer<'a, 'r> {
     /// The current folder gets its metadata once all that was planned before is done.
     fn add_folder(&mut self, attributes: Attributes) -> Result<()> {
         let handle = self.folder_handle()?;
+        self.window.add_item(&self.path, &attributes);
         self.items.push_back(Item::Folder { handle, attributes, path: self.path.clone() });
-        self.window.add_item(&self.path);
         Ok(())
     }
 
@@ -413,7 +412,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
             return Ok(());
         }
         self.items.push_back(Item::File(Arc::clone(&task)));
-        self.window.add_item(&self.path);
+        self.window.add_item(&self.path, &task.attributes);
         if !self.plan_chunks(&task, content)? {
             self.window.add_file(&task);
         }
@@ -459,7 +458,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
         match &node.kind {
             NodeKind::File { size, .. } => {
                 self.report.files += 1;
-                self.report.bytes += size;
+                self.report.bytes = self.report.bytes.saturating_add(*size);
             }
             NodeKind::Folder { .. } => self.report.folders += 1,
             _ => self.report.others += 1,
@@ -517,7 +516,8 @@ impl<'a, 'r> Restorer<'a, 'r> {
                 let names = self.names_of(task);
                 self.report.problems += names.len() as u64;
                 self.report.files -= names.len() as u64;
-                self.report.bytes -= task.size * names.len() as u64;
+                let lost = task.size.saturating_mul(names.len() as u64);
+                self.report.bytes = self.report.bytes.saturating_sub(lost);
                 // A name that was taken stands for something else.
                 for name in names.iter().filter(|_| task.is_made()) {
                     // No wrong byte stays behind under a right name.
@@ -540,42 +540,6 @@ impl<'a, 'r> Restorer<'a, 'r> {
             names.push(below);
         }
         names
-    }
-
-    fn attributes(&mut self, node: &Node) -> Result<Attributes> {
-        let mut xattrs = Vec::with_capacity(node.xattrs.len());
-        for xattr in &node.xattrs {
-            let value = match &xattr.value {
-                XattrValue::Inline(bytes) => Ok(bytes.clone()),
-                XattrValue::Pieces(pieces) => self.read_pieces(pieces),
-            };
-            match value {
-                Ok(value) => xattrs.push(Xattr { name: xattr.name.clone(), value }),
-                Err(error) if is_damage(&error) => {
-                    let name = xattr.name.escape_ascii();
-                    self.problem(
-                        &self.path.absolute(),
-                        format!("the extended attribute {name} is lost: {}", with_causes(&error)),
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Attributes { mode: node.mode, owner: node.owner.clone(), mtime: node.mtime, xattrs })
-    }
-
-    fn read_pieces(&self, pieces: &[Piece]) -> Result<Vec<u8>> {
-        let mut value = Vec::new();
-        for piece in pieces {
-            match piece {
-                Piece::Chunk { id, .. } => value.extend(self.reader.chunk(ChunkKind::Data, id)?),
-                Piece::Hole { .. } => {
-                    let id = ChunkId([0; 32]);
-                    return Err(Error::MalformedChunk { id, reason: "an extended attribute has a hole".to_owned() });
-                }
-            }
-        }
-        Ok(value)
     }
 
     /// An item could not be made. A full disk stops the restore: all that follows would fail in the same way.

@@ -11,6 +11,7 @@ use crate::id::ChunkId;
 use crate::index::Location;
 use crate::repo::fetch::Reader;
 use crate::repo::stretch::is_near;
+use crate::target::Attributes;
 
 /// Files and folders of one window. Enough that a block of small files is rarely wanted by two windows.
 const ITEMS_MAX: u64 = 1024;
@@ -28,8 +29,8 @@ const WRITES_MAX: usize = 32 << 10;
 /// Plain bytes of a job, unless one block has more: a window gives every core something to do.
 const JOB_BYTES_MAX: u32 = 8 << 20;
 
-/// Bytes of paths in one window, which matter thousands of levels deep.
-const PATH_BYTES_MAX: usize = 4 << 20;
+/// Bytes of paths and extended attributes in one window: paths matter thousands of levels deep.
+const HELD_BYTES_MAX: usize = 4 << 20;
 
 /// Files without blocks that one job makes.
 const JOB_FILES: usize = 32;
@@ -86,7 +87,7 @@ pub(super) struct Window {
     /// Where the blocks stand that were planned last, the last one first.
     last: [Option<usize>; LAST_BLOCKS],
     items: usize,
-    path_bytes: usize,
+    held_bytes: usize,
     writes: usize,
     bytes: u64,
     items_max: usize,
@@ -100,17 +101,18 @@ impl Window {
             places: HashMap::new(),
             last: [None; LAST_BLOCKS],
             items: 0,
-            path_bytes: 0,
+            held_bytes: 0,
             writes: 0,
             bytes: 0,
             items_max: items_max(),
         }
     }
 
-    /// One item more, which holds a handle and its path.
-    pub(super) fn add_item(&mut self, path: &TreePath) {
+    /// One item more, which holds a handle, its path and what it gets besides its content.
+    pub(super) fn add_item(&mut self, path: &TreePath, attributes: &Attributes) {
         self.items += 1;
-        self.path_bytes += path.as_bytes().len();
+        self.held_bytes += path.as_bytes().len();
+        self.held_bytes += attributes.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
     }
 
     /// Plans a file that needs no chunk, at least not of this window.
@@ -167,7 +169,7 @@ impl Window {
         self.items >= self.items_max
             || self.bytes >= BYTES_MAX
             || self.writes >= WRITES_MAX
-            || self.path_bytes >= PATH_BYTES_MAX
+            || self.held_bytes >= HELD_BYTES_MAX
     }
 
     /// Cuts the window into jobs, along the packs, and begins the next one.

@@ -1,6 +1,7 @@
 //! Walks trees of chunks. What a chunk says is checked against the chunk above it, so that a tree made by a hostile writer
 //! is refused and never followed in circles.
 
+use std::collections::HashSet;
 use std::vec;
 
 use crate::error::{Error, Result};
@@ -190,6 +191,10 @@ impl<'a> Pieces<'a> {
 
     fn enter(&mut self, id: &ChunkId, level: Option<u8>) -> Result<()> {
         match read::<ListChunk>(self.source, ChunkKind::List, id)? {
+            // Else a few chunks that lead to an empty one in very many ways would be walked for ever.
+            ListChunk::Leaf(pieces) if level.is_some() && pieces.is_empty() => {
+                return Err(malformed(id, "it holds nothing and stands below another chunk"));
+            }
             ListChunk::Leaf(pieces) if level.unwrap_or(0) == 0 => self.leaf = pieces.into_iter(),
             ListChunk::Inner { level: own, children } if level.unwrap_or(own) == own => {
                 self.inner.push((own, children.into_iter()));
@@ -267,9 +272,12 @@ fn for_each_table_chunk(
     mut each: impl FnMut(&ChunkId) -> Result<()>,
 ) -> Result<()> {
     let Some(table) = table else { return Ok(()) };
+    // No record stands twice, so no chunk does: else a short list could lead to more of them than fit in any memory.
+    let mut seen = HashSet::new();
     for piece in Pieces::of(source, &Content::List(table.list), table.bytes) {
         match piece? {
-            Piece::Chunk { id, .. } => each(&id)?,
+            Piece::Chunk { id, .. } if seen.insert(id) => each(&id)?,
+            Piece::Chunk { id, .. } => return Err(malformed(&id, "it stands in a table twice")),
             Piece::Hole { .. } => return Err(malformed(&table.list, "a table has a hole")),
         }
     }

@@ -19,4 +19,9 @@ use common::compare;
 mod lab;
 
 mod corpus;
+mod forge;
+mod lies;
+mod names;
 mod records;
+mod shapes;
+mod symlinks;
