@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::args::Global;
-use super::render::{printable, size};
+use super::render::{json_line, printable, size};
 use crate::progress::{Problem, Progress};
 
 /// Redrawn so often: smooth for the eye, nothing for the processor.
@@ -132,7 +132,7 @@ impl Progress for Console {
                 message.insert("item_b64".to_owned(), json!(data_encoding::BASE64.encode(&problem.item)));
             }
             message.insert("error".to_owned(), json!({ "message": problem.what }));
-            self.say(&serde_json::Value::Object(message).to_string());
+            self.say(&json_line(&serde_json::Value::Object(message)));
         } else {
             self.say(&format!("caddis: {}: {}", printable(&problem.item), printable(problem.what.as_bytes())));
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{Global, KeyCommand};
-use super::render::{local_time, printable, rfc3339, table};
+use super::render::{json_line, local_time, printable, rfc3339, table};
 use super::{Outcome, open, print_line};
 use crate::error::Result;
 use crate::format::slot::SlotKind;
@@ -41,7 +41,7 @@ fn say(global: &Global, what: &str, id: &str, short: &str) -> Result<()> {
 fn print_slots(global: &Global, slots: &[SlotInfo]) -> Result<()> {
     if global.json {
         let list: Vec<Value> = slots.iter().map(slot_json).collect();
-        return print_line(&Value::Array(list).to_string());
+        return print_line(&json_line(&Value::Array(list)));
     }
     let head = ["", "ID", "Opens with", "Name", "Made", "By", "Rights"];
     print_line(&table(&head, &[], slots.iter().map(row).collect()))

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use super::args::{Global, LsArgs};
-use super::render::{entry_json, entry_line, path as render_path, snapshot_json};
+use super::render::{entry_json, entry_line, json_line, path as render_path, snapshot_json};
 use super::{Outcome, open, restore};
 use crate::error::{Error, Result};
 use crate::listing::{self, Entry, Options};
@@ -19,11 +19,11 @@ pub(super) fn run(global: &Global, args: &LsArgs, cx: &Context<'_>) -> Result<Ou
     if global.json {
         let mut head = snapshot_json(&snapshot);
         head["message_type"] = serde_json::json!("snapshot");
-        writeln!(out, "{head}").map_err(Error::Output)?;
+        writeln!(out, "{}", json_line(&head)).map_err(Error::Output)?;
     }
     let mut print = |entry: Entry| {
         let line = match (global.json, args.long) {
-            (true, _) => entry_json(&entry).to_string(),
+            (true, _) => json_line(&entry_json(&entry)),
             (false, true) => entry_line(&entry),
             (false, false) => render_path(&entry.path),
         };

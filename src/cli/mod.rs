@@ -134,7 +134,7 @@ fn print_error(error: &Error, global: &Global) {
             "message": message,
             "hint": error.hint(),
         });
-        return tell(&document.to_string());
+        return tell(&render::json_line(&document));
     }
     tell(&format!("caddis: {}", render::printable(message.as_bytes())));
     if let Some(hint) = error.hint() {

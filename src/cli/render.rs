@@ -26,10 +26,24 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// A JSON document for a line of output. JSON leaves what controls a terminal by more than one byte, or by 127, as it is.
+pub(super) fn json_line(document: &Value) -> String {
+    let mut line = String::new();
+    for character in document.to_string().chars() {
+        // Outside of strings there is no such character, and each of them fits in one unit of UTF-16.
+        if is_harmless(character) {
+            line.push(character)
+        } else {
+            line.push_str(&format!("\\u{:04x}", u32::from(character)))
+        }
+    }
+    line
+}
+
 /// Controls move cursors and set colours; the bidirectional marks make a name look like another one.
 fn is_harmless(character: char) -> bool {
     !character.is_control()
-        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        && !matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A size in binary units.
@@ -258,6 +272,14 @@ mod tests {
     fn a_terminal_gets_no_raw_control_character() {
         assert_eq!(printable(b"a\x1b[31mb\nc\xff"), "a\\u{1b}[31mb\\nc\\xff");
         assert_eq!(printable("caf\u{e9} \u{202e}gpj".as_bytes()), "caf\u{e9} \\u{202e}gpj");
+    }
+
+    #[test]
+    fn json_is_escaped_as_well_and_stays_what_it_was() {
+        let document = json!({ "name": "a\u{9b}31m\u{7f}\u{202e}\n caf\u{e9}" });
+        let line = json_line(&document);
+        assert_eq!(line, r#"{"name":"a\u009b31m\u007f\u202e\n café"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), document);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::args::{Global, SnapshotsArgs};
-use super::render::{local_time, printable, size, snapshot_json, table};
+use super::render::{json_line, local_time, printable, size, snapshot_json, table};
 use super::{Outcome, open, print_line, restore};
 use crate::error::{Error, Result, with_causes};
 use crate::progress::Context;
@@ -16,7 +16,7 @@ pub(super) fn run(global: &Global, args: &SnapshotsArgs, cx: &Context<'_>) -> Re
     snapshots.retain(|snapshot| filter.admits(snapshot));
     if global.json {
         let list: Vec<Value> = snapshots.iter().map(snapshot_json).collect();
-        print_line(&Value::Array(list).to_string())?;
+        print_line(&json_line(&Value::Array(list)))?;
     } else if snapshots.is_empty() {
         print_line("no snapshots")?;
     } else {

@@ -25,3 +25,4 @@ mod names;
 mod records;
 mod shapes;
 mod symlinks;
+mod terminal;
