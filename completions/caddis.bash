@@ -368,12 +368,16 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__check)
-            opts="-r -q -v -h --read-data --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
+            opts="-r -q -v -h --read-data --read-data-subset --storage --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --read-data-subset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --repo)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then

@@ -102,6 +102,7 @@ impl Findings {
             packs,
             packs_read: self.packs_read.into_inner(),
             bytes: self.bytes.into_inner(),
+            withheld: None,
         }
     }
 

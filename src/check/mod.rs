@@ -23,6 +23,8 @@
 //! | `snapshots/` | if it is void, or the announcement with the same bytes is still there |
 //! | `forgotten/` | always: a snapshot that was forgotten comes back, and none is lost |
 //! | `gc/` | never: which packs are dead for ever is written nowhere else |
+//!
+//! A snapshot that is gone without a word is known from those whose writers had seen it, or from what this machine remembers.
 
 use crate::error::{Error, Result};
 use crate::id::SnapshotId;
@@ -30,6 +32,7 @@ use crate::keys::keyring::Rights;
 use crate::progress::{Context, Silent};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
+use crate::repo::rollback::Withheld;
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
 mod findings;
@@ -81,6 +84,8 @@ pub struct Report {
     pub packs_read: u64,
     /// Bytes that were read, trees that were walked not counted.
     pub bytes: u64,
+    /// What this machine has seen in the repository earlier and is not there now.
+    pub withheld: Option<Withheld>,
 }
 
 /// What is wrong with an object, and what that costs.
@@ -138,7 +143,8 @@ pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Re
     // What the opening of all these passes over was found above.
     let silent = Context { progress: &Silent, ..*cx };
     // Snapshots before the index: what they need was indexed before they were put.
-    let snapshots = repository.snapshots(&silent)?;
+    let (snapshots, graph) = repository.history(&silent)?;
+    small::miss_snapshots(&graph, &findings);
     let reader = Reader::open_uncached(repository, &silent)?;
     let packs = packs::check(repository, &reader.view(), options, &findings, cx)?;
     let mut unnamed = Unnamed::new(repository, packs.unnamed());
@@ -146,7 +152,8 @@ pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Re
     let walked = trees::check(&ground, &mut unnamed, &snapshots);
     unnamed.remove();
     walked?;
-    Ok(findings.into_report(snapshots.len() as u64, packs.count()))
+    let withheld = repository.compare_or_note(&graph, cx)?;
+    Ok(Report { withheld, ..findings.into_report(snapshots.len() as u64, packs.count()) })
 }
 
 /// Whether an error says something of one object, and the check can go on. An object that went between listing and reading,

@@ -18,6 +18,7 @@ use crate::format::snapshot::{self, SNAPSHOT_BYTES_MAX};
 use crate::id::{ObjectId, SnapshotId};
 use crate::progress::{Context, Silent};
 use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotGraph;
 use crate::store::{Listed, ObjectKind, ObjectName};
 
 /// What an opened object takes in memory for each of its own bytes: a segment's tables are compressed.
@@ -40,6 +41,15 @@ pub(super) fn check(repository: &Repository, findings: &Findings, cx: &Context<'
     // Announcements are listed before snapshots, so whatever is committed meanwhile was among them.
     let pending = listed.iter().filter(|(kind, ..)| *kind == ObjectKind::Pending).flat_map(|(_, _, objects)| objects);
     small.judge_snapshots(&pending.map(|object| object.id).collect())
+}
+
+/// Snapshots that are gone, which only those tell of who wrote later.
+pub(super) fn miss_snapshots(graph: &SnapshotGraph, findings: &Findings) {
+    for snapshot in graph.gone() {
+        let what = || "it is gone, and nobody has forgotten it: who made a later one had seen it".to_owned();
+        let loss = Loss { snapshot, path: &TreePath::root(), repairable: false };
+        findings.loss(ObjectName::new(ObjectKind::Snapshots, snapshot), what, loss);
+    }
 }
 
 /// How long an object may be; nothing for what is not checked here: `config` was proved when the repository was opened.

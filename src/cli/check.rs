@@ -14,14 +14,20 @@ use crate::progress::Context;
 const SHOWN: usize = 8;
 
 pub(super) fn run(global: &Global, args: &CheckArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
-    let report = if args.storage {
-        storage::check(&open::objects(global)?, cx)?
+    let (report, location) = if args.storage {
+        let objects = open::objects(global)?;
+        (storage::check(&objects, cx)?, objects.location())
     } else {
-        check::check(&open::open(global, cx)?, &options(args), cx)?
+        let repository = open::open(global, cx)?;
+        (check::check(&repository, &options(args), cx)?, repository.objects.location())
     };
     console.finish();
     print_report(global, &report)?;
-    Ok(match report.verdict() {
+    let verdict = report.verdict();
+    if let Some(withheld) = report.withheld {
+        return Err(withheld.into_error(location));
+    }
+    Ok(match verdict {
         Verdict::Sound => Outcome::Done,
         Verdict::Repairable => Outcome::RepairableDamage,
         Verdict::Damaged => Outcome::Damage,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::args::{Global, SnapshotsArgs};
 use super::render::{json_line, local_time, printable, size, snapshot_json, table};
 use super::{Outcome, open, print_line, restore};
-use crate::error::{Error, Result, with_causes};
+use crate::error::Result;
 use crate::progress::Context;
 use crate::repo::snapshots::Snapshot;
 
@@ -23,14 +23,10 @@ pub(super) fn run(global: &Global, args: &SnapshotsArgs, cx: &Context<'_>) -> Re
         let head = ["ID", "Time", "Host", "Size", "Tags", "Paths"];
         print_line(&table(&head, &[3], snapshots.iter().map(row).collect()))?;
     }
-    match repository.compare_history(&graph, None, cx) {
-        Ok(None) => {}
-        Ok(Some(withheld)) => return Err(withheld.into_error(repository.objects.location())),
-        // Nothing can be remembered on a rescue system.
-        Err(error @ Error::Io { .. }) => cx.progress.note(&with_causes(&error)),
-        Err(error) => return Err(error),
+    match repository.compare_or_note(&graph, cx)? {
+        Some(withheld) => Err(withheld.into_error(repository.objects.location())),
+        None => Ok(Outcome::Done),
     }
-    Ok(Outcome::Done)
 }
 
 fn row(snapshot: &Snapshot) -> Vec<String> {

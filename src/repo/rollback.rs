@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::Repository;
 use super::snapshots::SnapshotGraph;
 use super::state::Seen;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::id::{SnapshotId, StatementId};
 use crate::progress::Context;
 use crate::store::ObjectKind;
@@ -62,6 +62,17 @@ impl Repository {
             self.state.set_seen(&now)?;
         }
         Ok((!withheld.is_empty()).then_some(withheld))
+    }
+
+    /// [`Self::compare_history`] for somebody who only reads: on a rescue system, where nothing can be remembered, nothing is.
+    pub fn compare_or_note(&self, graph: &SnapshotGraph, cx: &Context<'_>) -> Result<Option<Withheld>> {
+        self.compare_history(graph, None, cx).or_else(|error| match error {
+            Error::Io { .. } => {
+                cx.progress.note(&with_causes(&error));
+                Ok(None)
+            }
+            error => Err(error),
+        })
     }
 
     /// Takes what the repository shows now for all that there ever was.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Repository;
 use super::charter::{is_junk, report};
 use super::view::{is_absent, is_unreadable};
-use crate::error::{Error, Result, with_causes};
+use crate::error::{Error, Result};
 use crate::format::log::{self, Forgotten, LOG_BYTES_MAX, Signed};
 use crate::format::metadata::Timestamp;
 use crate::format::snapshot::{self, Body, Header, SNAPSHOT_BYTES_MAX, SealedSnapshot};
@@ -33,23 +33,25 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotGraph {
     heads: BTreeSet<SnapshotId>,
-    /// Those that are there, and those that their writers had seen.
-    known: BTreeSet<SnapshotId>,
+    listed: BTreeSet<SnapshotId>,
+    /// Those that the writers of others had seen.
+    seen: BTreeSet<SnapshotId>,
     void: BTreeSet<SnapshotId>,
     /// What their writers knew of the charter.
     statements: BTreeSet<StatementId>,
 }
 
 impl SnapshotGraph {
-    fn of(listed: &BTreeSet<SnapshotId>, opened: &BTreeMap<SnapshotId, SealedSnapshot>, voids: &Voids) -> Self {
+    fn of(listed: BTreeSet<SnapshotId>, opened: &BTreeMap<SnapshotId, SealedSnapshot>, voids: &Voids) -> Self {
         let headers = || opened.values().map(|snapshot| &snapshot.header);
         let seen: BTreeSet<SnapshotId> = headers().flat_map(|header| &header.heads).copied().collect();
         let is_head = |id: &&SnapshotId| !seen.contains(id) && !voids.by_right.contains_key(id);
         Self {
             heads: opened.keys().filter(is_head).copied().collect(),
-            known: listed.union(&seen).copied().collect(),
+            listed,
             void: voids.by_right.keys().copied().collect(),
             statements: headers().flat_map(|header| &header.charter_heads).copied().collect(),
+            seen,
         }
     }
 
@@ -65,7 +67,12 @@ impl SnapshotGraph {
 
     /// Whether nothing has to be said of a snapshot that was there once: it is there, or void, or somebody wrote after it.
     pub fn explains(&self, id: &SnapshotId) -> bool {
-        self.known.contains(id) || self.void.contains(id)
+        self.listed.contains(id) || self.seen.contains(id) || self.void.contains(id)
+    }
+
+    /// Snapshots that are gone although nobody forgot them: those who wrote later had seen them.
+    pub fn gone(&self) -> impl Iterator<Item = SnapshotId> {
+        self.seen.iter().filter(|id| !self.listed.contains(id) && !self.void.contains(id)).copied()
     }
 
     /// What a machine has seen that looked at this graph and then, perhaps, added a snapshot: the newest, and those that it
@@ -176,7 +183,7 @@ impl Repository {
             self.objects.list(ObjectKind::Snapshots)?.iter().map(|object| object.id.into()).collect();
         let voids = self.voids(cx)?;
         let opened = self.open_headers(listed.iter().copied().collect(), cx)?;
-        let graph = SnapshotGraph::of(&listed, &opened, &voids);
+        let graph = SnapshotGraph::of(listed, &opened, &voids);
         Ok((opened, graph))
     }
 
@@ -238,14 +245,10 @@ impl Repository {
     /// tag, or a moment as `@2026-11-01` or `@2026-11-01 03:00` or RFC 3339, which means the newest snapshot not after it.
     pub fn find_snapshot(&self, wanted: &str, filter: &Filter, cx: &Context<'_>) -> Result<Snapshot> {
         let (mut snapshots, graph) = self.history(cx)?;
-        match self.compare_history(&graph, None, cx) {
-            Ok(None) => {}
+        if let Some(withheld) = self.compare_or_note(&graph, cx)? {
             // What is there can be read all the same; only the newest may not be the newest.
-            Ok(Some(withheld)) => {
-                let what = withheld.into_error(self.objects.location()).to_string();
-                cx.progress.problem(&Problem { item: ObjectKind::Snapshots.folder().into(), what });
-            }
-            Err(error) => cx.progress.note(&with_causes(&error)),
+            let what = withheld.into_error(self.objects.location()).to_string();
+            cx.progress.problem(&Problem { item: ObjectKind::Snapshots.folder().into(), what });
         }
         snapshots.retain(|snapshot| filter.admits(snapshot));
         pick(snapshots, wanted)

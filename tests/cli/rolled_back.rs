@@ -34,6 +34,9 @@ fn an_older_copy_of_the_repository_is_said_to_be_one_until_that_is_accepted() {
     assert!(listed.transcript().ends_with(alarm), "{}", listed.transcript());
     assert!(listed.text().contains("source"), "what there is is listed: {}", listed.text());
 
+    let checked = machine.caddis("check").ends_with(16);
+    assert!(checked.transcript().ends_with(alarm), "{}", checked.transcript());
+
     let run = machine.caddis("backup --json source").ends_with(16);
     assert_eq!(run.json_lines().last().unwrap()["message_type"], "summary", "{}", run.transcript());
     let error: serde_json::Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();

@@ -62,9 +62,9 @@ fn expected(kind: ObjectKind, way: Way) -> Expected {
             Unseen("that is how a segment is superseded; packs that no other names and a snapshot needs are named")
         }
         (ObjectKind::Pending, Way::Deletion) => Unseen("that is how an announcement is withdrawn"),
-        (ObjectKind::Snapshots, Way::Deletion) => {
-            Unseen("only a machine that has seen a snapshot knows that it is gone")
-        }
+        (ObjectKind::Snapshots, Way::Deletion) => Unseen(
+            "only a machine that has seen the newest knows that it is gone; others are named by those after them",
+        ),
         (ObjectKind::Forgotten, Way::Deletion) => {
             Unseen("that is what a prune does with the record of what it removed")
         }

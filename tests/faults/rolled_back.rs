@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use caddis::backup::{Options, Report, backup};
+use caddis::check::{self, check};
 use caddis::format::log::{self, Forgotten, Gc, Void};
 use caddis::format::record::Extras;
 use caddis::id::{SnapshotId, StatementId};
@@ -31,6 +32,11 @@ fn missing(machine: &Machine, store: &Arc<impl Store + 'static>) -> Option<Withh
     let repository = machine.open(store, &world).unwrap();
     let graph = repository.snapshot_graph(&world.cx()).unwrap();
     repository.compare_history(&graph, None, &world.cx()).unwrap()
+}
+
+fn checked(machine: &Machine, store: &Arc<impl Store + 'static>) -> check::Report {
+    let world = World::at(92);
+    check(&machine.open(store, &world).unwrap(), &check::Options::default(), &world.cx()).unwrap()
 }
 
 fn accept(machine: &Machine, store: &Arc<impl Store + 'static>) {
@@ -216,11 +222,21 @@ fn what_was_forgotten_and_what_was_pruned_is_not_missed() {
 }
 
 #[test]
-fn an_ancestor_that_goes_is_not_missed_by_who_remembers_only_heads() {
-    // What the rule does not cover: `check` names it, for somebody who wrote later says that it was there.
+fn an_ancestor_that_goes_is_missed_by_a_check_alone_and_by_anybodys() {
     let lab = lab();
     let first = save(&lab.machine, &lab, 1);
-    save(&lab.machine("beta"), &lab, 2);
+    let second = save(&lab.machine("beta"), &lab, 2);
     remove(&lab.store, first);
-    assert_eq!(missing(&lab.machine, &lab.store), None);
+    for machine in [&lab.machine, &lab.machine("gamma")] {
+        // Somebody has written since, and who remembers heads has nothing to say.
+        assert_eq!(missing(machine, &lab.store), None);
+        let report = checked(machine, &lab.store);
+        assert_eq!(report.withheld, None);
+        let [finding] = &report.errors[..] else { panic!("{:?}", report.errors) };
+        assert_eq!(finding.object, ObjectName::new(ObjectKind::Snapshots, first));
+        assert_eq!((&finding.snapshots[..], finding.repairable), (&[first][..], false));
+    }
+    remove(&lab.store, second);
+    let report = checked(&lab.machine("beta"), &lab.store);
+    assert_eq!((report.withheld, report.errors), (only(second), Vec::new()));
 }

@@ -127,7 +127,7 @@ fn commit_to(repository: &Repository, cx: &Context<'_>, make: impl FnOnce(&mut F
     let relied = forge.session.finish(cx).unwrap();
     let announcement = Announcement { time: Timestamp { secs: 1_600_000_000, nanos: 0 }, label: None };
     match repository.commit(&announcement, &body, &relied, &mut Vec::new(), &mut run, cx).unwrap() {
-        Attempt::Saved(id) => {
+        Attempt::Saved(id, _) => {
             run.finish();
             id
         }

@@ -139,7 +139,8 @@ fn writer(repository: &Repository) -> Signatory {
     let statement = PrincipalStatement { principal, time: Timestamp::default(), extras: Extras::default() };
     let owner = repository.keyring.owner.as_ref().unwrap();
     let heads = repository.charter_heads.clone();
-    let mut author = Author { objects: &repository.objects, repository: repository.id(), owner, heads };
+    let mut author =
+        Author { objects: &repository.objects, repository: repository.id(), owner, heads, made: Vec::new() };
     author.state(StatementKind::Principal, &statement, repository.keyring.newest()).unwrap();
     writer
 }
