@@ -1,9 +1,12 @@
 //! An unchanged tree as the system sees it: which files are opened, and what is synced.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::common::program::{Machine, skip};
 
@@ -64,6 +67,24 @@ fn an_unchanged_file_is_not_even_opened() {
     assert_eq!(opened("backup"), Some(0));
     let summary = machine.caddis("backup --json").arg(&source).ok().json();
     assert_eq!(summary["files_unmodified"], 60);
+}
+
+/// Opening a FIFO waits for its other end, and opening a device can do anything: rewind a tape, for one.
+#[test]
+fn fifos_sockets_and_devices_are_never_opened_for_reading() {
+    let machine = Machine::with_repository();
+    let source = machine.folder_with("source", &[("file ", b"read")]);
+    mknodat(CWD, source.join("special fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    let _socket = UnixListener::bind(source.join("special socket")).unwrap();
+    let null = rustix::fs::makedev(1, 3);
+    if mknodat(CWD, source.join("special device"), FileType::CharacterDevice, Mode::RUSR, null).is_err() {
+        skip("only root can make a device");
+    }
+    let Some(calls) = calls(&machine, "backup --force", &source, "open,openat,openat2") else { return };
+    let opened = |name| calls.iter().filter(|call| call.contains(name) && !call.contains("O_PATH")).count();
+    assert_eq!((opened("\"file "), opened("\"special ")), (1, 0), "{calls:#?}");
+    let listed = machine.caddis("ls -R latest").ok();
+    assert!(listed.text().contains("special fifo"), "{}", listed.transcript());
 }
 
 #[test]
