@@ -26,7 +26,7 @@
 //!
 //! A snapshot that is gone without a word is known from those whose writers had seen it, or from what this machine remembers.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::id::SnapshotId;
 use crate::keys::keyring::Rights;
 use crate::progress::{Context, Silent};
@@ -117,6 +117,21 @@ pub enum Verdict {
 }
 
 impl Report {
+    /// The report on a repository that does not open because an object is damaged.
+    ///
+    /// # Errors
+    /// Whatever else keeps it from being opened.
+    pub fn unopened(error: Error) -> Result<Self> {
+        let object = match &error {
+            Error::Object { object, .. } | Error::WrongHash { object } => *object,
+            _ => return Err(error),
+        };
+        let what = with_causes(&error);
+        let finding =
+            Finding { object, what, snapshots: Vec::new(), paths: Vec::new(), more_paths: 0, repairable: false };
+        Ok(Self { errors: vec![finding], ..Self::default() })
+    }
+
     /// How many of the errors can be repaired.
     pub fn repairable_errors(&self) -> usize {
         self.errors.iter().filter(|error| error.repairable).count()

@@ -14,24 +14,28 @@ use crate::progress::Context;
 const SHOWN: usize = 8;
 
 pub(super) fn run(global: &Global, args: &CheckArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
-    let (report, location) = if args.storage {
-        let objects = open::objects(global)?;
-        (storage::check(&objects, cx)?, objects.location())
-    } else {
-        let repository = open::open(global, cx)?;
-        (check::check(&repository, &options(args), cx)?, repository.objects.location())
-    };
+    let report = report(global, args, cx)?;
     console.finish();
     print_report(global, &report)?;
     let verdict = report.verdict();
     if let Some(withheld) = report.withheld {
-        return Err(withheld.into_error(location));
+        return Err(withheld.into_error(open::location(&open::repository_path(global)?)));
     }
     Ok(match verdict {
         Verdict::Sound => Outcome::Done,
         Verdict::Repairable => Outcome::RepairableDamage,
         Verdict::Damaged => Outcome::Damage,
     })
+}
+
+fn report(global: &Global, args: &CheckArgs, cx: &Context<'_>) -> Result<Report> {
+    if args.storage {
+        return storage::check(&open::objects(global)?, cx);
+    }
+    match open::open(global, cx) {
+        Ok(repository) => check::check(&repository, &options(args), cx),
+        Err(error) => Report::unopened(error),
+    }
 }
 
 fn options(args: &CheckArgs) -> Options {

@@ -109,9 +109,14 @@ pub(super) fn open_with_key(global: &Global, cx: &Context<'_>) -> Result<(Reposi
     Ok((repository, key))
 }
 
+/// A place as the store there calls it.
+pub(super) fn location(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
+}
+
 /// The error that says more, when this machine has seen a repository at `path` before.
 pub(super) fn known_or(error: Error, path: &Path, places: &Places) -> Result<Error> {
-    let location = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+    let location = location(path);
     let pins = crate::repo::state::Pins::new(&places.state);
     Ok(if pins.get(&location)?.is_some() { Error::RepositoryGone { location } } else { error })
 }

@@ -115,6 +115,16 @@ fn storage_is_checked_without_a_key_and_without_a_trace() {
 }
 
 #[test]
+fn a_config_that_is_damaged_is_damage_found() {
+    let machine = saved();
+    flip(&machine.repository.join("config"), |len| len - 1);
+    let check = machine.caddis("check").ends_with(4);
+    assert!(check.stderr.starts_with("caddis: config: "), "{}", check.transcript());
+    fs::remove_file(machine.repository.join("config")).unwrap();
+    machine.caddis("check").ends_with(10);
+}
+
+#[test]
 fn a_subset_is_read_whole_and_the_rest_looked_at() {
     let machine = saved();
     let read = |words: &str| {

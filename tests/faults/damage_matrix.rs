@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use caddis::check::{self, Finding, ReadData, Report, Subset, Verdict, check, storage};
 use caddis::error::Error;
 use caddis::id::SnapshotId;
+use caddis::progress::Progress;
 use caddis::repo::Repository;
 use caddis::repo::objects::Objects;
 use caddis::store::memory::MemoryStore;
@@ -378,4 +379,31 @@ fn a_check_reads_of_packs_what_it_was_asked_to() {
         assert_eq!((report.verdict(), report.packs_read), (Verdict::Repairable, 1), "{:?}", report.errors);
         lab.store.put(&pack, &whole).unwrap();
     }
+}
+
+/// Keeps the paths that are looked at.
+#[derive(Default)]
+struct Walked(Mutex<Vec<Vec<u8>>>);
+
+impl Progress for Walked {
+    fn current(&self, path: &[u8]) {
+        self.0.lock().unwrap().push(path.to_vec());
+    }
+}
+
+#[test]
+fn a_folder_that_snapshots_share_is_walked_once() {
+    let lab = Lab::new();
+    lab.write("same/file", b"as ever");
+    lab.write("other/file", b"as it was");
+    for secs in 1..=3 {
+        lab.write("other/file", format!("written {secs} times").as_bytes());
+        lab.machine.backup(&lab.store, &lab.source, &World::at(secs)).unwrap();
+    }
+    let (world, walked) = (World::at(9), Walked::default());
+    let repository = lab.machine.open(&lab.store, &world).unwrap();
+    let report = check(&repository, &check::Options::default(), &world.heard_by(&walked)).unwrap();
+    assert_eq!((report.verdict(), report.snapshots), (Verdict::Sound, 3));
+    let looks_at = |path: &[u8]| walked.0.lock().unwrap().iter().filter(|other| other.ends_with(path)).count();
+    assert_eq!((looks_at(b"/same/file"), looks_at(b"/other/file")), (1, 3));
 }
