@@ -67,7 +67,7 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
             "own_folders_skipped": report.own_folders,
             "num_errors": report.problems,
         });
-        return print_line(&document.to_string());
+        return print_line(&render::json_line(&document));
     }
     let problems = render::problems(report.problems);
     super::report(

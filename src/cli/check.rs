@@ -49,8 +49,8 @@ fn options(args: &CheckArgs) -> Options {
 
 fn print_report(global: &Global, report: &Report) -> Result<()> {
     if global.json {
-        report.errors.iter().try_for_each(|error| print_line(&finding_json(error).to_string()))?;
-        return print_line(&summary_json(report).to_string());
+        report.errors.iter().try_for_each(|error| print_line(&render::json_line(&finding_json(error))))?;
+        return print_line(&render::json_line(&summary_json(report)));
     }
     report.errors.iter().flat_map(finding_lines).for_each(|line| tell(&line));
     super::report(global, &summary_line(report))

@@ -1,7 +1,7 @@
 //! `caddis init`
 
 use super::args::{Global, InitArgs, Kdf};
-use super::{Outcome, open, print_line, report};
+use super::{Outcome, open, print_line, render, report};
 use crate::error::{Error, Result};
 use crate::id::RepositoryId;
 use crate::progress::Context;
@@ -17,7 +17,7 @@ pub(super) fn run(global: &Global, args: &InitArgs, cx: &Context<'_>) -> Result<
             "id": id.to_string(),
             "repository": location,
         });
-        print_line(&document.to_string())?;
+        print_line(&render::json_line(&document))?;
     } else {
         report(global, &format!("made repository {} at {location}", id.short()))?;
     }

@@ -60,7 +60,7 @@ fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<
             "bytes_restored": report.bytes,
             "num_errors": report.problems,
         });
-        return print_line(&document.to_string());
+        return print_line(&render::json_line(&document));
     }
     let problems = render::problems(report.problems);
     super::report(

@@ -56,10 +56,13 @@ pub(crate) fn opening(lab: &Lab, store: &Arc<impl Store + 'static>) -> Vec<u8> {
 
 /// What was saved comes back, more is saved, and nothing is wrong but what the fault itself tore.
 fn assert_whole(lab: &Lab, store: &Arc<MemoryStore>, saved: SnapshotId, context: &str) {
-    assert_same_tree(&lab.tree(), &lab.machine.restored(store, saved, &lab.source));
-    let next = lab.machine.backup(store, &lab.source, &World::at(4)).expect(context).snapshot;
-    assert_same_tree(&lab.tree(), &lab.machine.restored(store, next, &lab.source));
-    let found = lab.machine.check(store);
+    // Each of these stores is another future of the same machine, which remembers what it has seen in one of them.
+    let folder = tempfile::tempdir().unwrap();
+    let machine = lab.machine.copied_to(folder.path());
+    assert_same_tree(&lab.tree(), &machine.restored(store, saved, &lab.source));
+    let next = machine.backup(store, &lab.source, &World::at(4)).expect(context).snapshot;
+    assert_same_tree(&lab.tree(), &machine.restored(store, next, &lab.source));
+    let found = machine.check(store);
     assert!(found.items().is_subset(&torn(store)), "{context}: {:?}", found.problems());
 }
 

@@ -208,7 +208,9 @@ impl Machine {
         let repository = self.open(store, &world).unwrap();
         let options = check::Options { read_data: ReadData::All };
         for error in check(&repository, &options, &world.cx()).unwrap().errors {
-            world.listener.problem(&Problem { item: error.object.path().into_bytes(), what: error.what });
+            let paths: Vec<_> = error.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+            let what = format!("{} ({})", error.what, paths.join(" "));
+            world.listener.problem(&Problem { item: error.object.path().into_bytes(), what });
         }
         world
     }
