@@ -37,6 +37,7 @@ use crate::store::{ObjectKind, ObjectName, StoreError};
 
 mod findings;
 mod gate;
+mod lists;
 mod pack;
 mod packs;
 mod small;

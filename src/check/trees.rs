@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::findings::{Findings, Loss};
+use super::lists::WholeLists;
 use super::packs::Packs;
 use super::unnamed::Unnamed;
 use crate::error::{Error, Result, with_causes};
@@ -20,7 +21,7 @@ use crate::progress::Context;
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::snapshots::Snapshot;
 use crate::store::{ObjectKind, ObjectName};
-use crate::tree::read::{ChunkSource, Nodes, Pieces, for_each_births, read_links};
+use crate::tree::read::{ChunkSource, Nodes, for_each_births, read_links};
 
 /// Folders and tables that are remembered to be whole: with a table that is seven eighths full, 44 MiB. More of them are walked
 /// once for each snapshot, which costs time only.
@@ -40,7 +41,7 @@ pub(super) struct Ground<'a> {
 
 /// Walks the trees of all snapshots; what is lost is charged to the objects that should hold it.
 pub(super) fn check(ground: &Ground<'_>, unnamed: &mut Unnamed<'_>, snapshots: &[Snapshot]) -> Result<()> {
-    let whole = Mutex::new(HashSet::new());
+    let whole = Whole::default();
     walk_all(ground, unnamed, snapshots, &whole)?;
     if unnamed.is_wanted() {
         // Nothing was charged until now: what is not where the index says may lie elsewhere.
@@ -54,12 +55,7 @@ pub(super) fn check(ground: &Ground<'_>, unnamed: &mut Unnamed<'_>, snapshots: &
 ///
 /// Threads of their own and not those of rayon: a reader that misses something looks at the index again, and holds a lock while
 /// that is sorted with rayon's help.
-fn walk_all(
-    ground: &Ground<'_>,
-    unnamed: &Unnamed<'_>,
-    snapshots: &[Snapshot],
-    whole: &Mutex<HashSet<ShortId>>,
-) -> Result<()> {
+fn walk_all(ground: &Ground<'_>, unnamed: &Unnamed<'_>, snapshots: &[Snapshot], whole: &Whole) -> Result<()> {
     let Some((newest, others)) = snapshots.split_last() else { return Ok(()) };
     let walk = |snapshot| Walk::new(ground, unnamed, snapshot, whole).snapshot();
     walk(newest)?;
@@ -82,15 +78,21 @@ fn walk_all(
     })
 }
 
+/// What was found whole, by the beginning of its id: for one snapshot or another.
+#[derive(Default)]
+struct Whole {
+    folders: Mutex<HashSet<ShortId>>,
+    lists: WholeLists,
+}
+
 /// The walk through the tree of one snapshot.
-struct Walk<'a> {
-    ground: &'a Ground<'a>,
+pub(super) struct Walk<'a> {
+    pub(super) ground: &'a Ground<'a>,
     unnamed: &'a Unnamed<'a>,
     snapshot: &'a Snapshot,
-    /// What was found whole, by the beginning of its id: for this snapshot or for another one.
-    whole: &'a Mutex<HashSet<ShortId>>,
-    source: Source<'a>,
-    /// Folders of this snapshot in which something is lost.
+    whole: &'a Whole,
+    pub(super) source: Source<'a>,
+    /// Folders and lists of this snapshot in which something is lost.
     damaged: RefCell<HashSet<ChunkId>>,
     walks_left: Cell<u32>,
 }
@@ -113,12 +115,7 @@ enum Place {
 }
 
 impl<'a> Walk<'a> {
-    fn new(
-        ground: &'a Ground<'a>,
-        unnamed: &'a Unnamed<'a>,
-        snapshot: &'a Snapshot,
-        whole: &'a Mutex<HashSet<ShortId>>,
-    ) -> Self {
+    fn new(ground: &'a Ground<'a>, unnamed: &'a Unnamed<'a>, snapshot: &'a Snapshot, whole: &'a Whole) -> Self {
         let source = Source { ground, unnamed, used: RefCell::default() };
         let walks_left = Cell::new(AGAIN_MAX);
         Self { ground, unnamed, snapshot, whole, source, damaged: RefCell::default(), walks_left }
@@ -190,23 +187,34 @@ impl<'a> Walk<'a> {
         if folder.is_whole {
             self.remember(&folder.tree);
         } else {
-            self.damaged.borrow_mut().insert(folder.tree);
+            self.spoil(&folder.tree);
         }
         folder.is_whole
+    }
+
+    /// Something is lost below a folder or a list.
+    pub(super) fn spoil(&self, id: &ChunkId) {
+        self.damaged.borrow_mut().insert(*id);
     }
 
     /// Whether something new may be learned in a folder: it is not known to be whole, and was not walked for this snapshot at
     /// very many places.
     fn is_worth_a_walk(&self, tree: &ChunkId) -> bool {
-        if self.is_whole(tree) {
+        !self.is_whole(tree) && !self.is_spoilt_enough(tree)
+    }
+
+    /// Whether damage below a folder or a list is known, and was named at enough places.
+    pub(super) fn is_spoilt_enough(&self, id: &ChunkId) -> bool {
+        if !self.damaged.borrow().contains(id) {
             return false;
         }
-        if self.damaged.borrow().contains(tree) {
-            let left = self.walks_left.get();
-            self.walks_left.set(left.saturating_sub(1));
-            return left > 0;
-        }
-        true
+        let left = self.walks_left.get();
+        self.walks_left.set(left.saturating_sub(1));
+        left == 0
+    }
+
+    pub(super) fn whole_lists(&self) -> &WholeLists {
+        &self.whole.lists
     }
 
     /// Whether all that a node needs can be read.
@@ -220,18 +228,13 @@ impl<'a> Walk<'a> {
             }
         }
         if let NodeKind::File { size, content, .. } = &node.kind {
-            for piece in Pieces::of(&self.source, content, *size) {
-                match piece {
-                    Ok(piece) => is_whole &= self.piece(path, &piece)?,
-                    Err(error) => is_whole &= self.note(path, Err(error))?,
-                }
-            }
+            is_whole &= self.content(path, content, *size)?;
         }
         Ok(self.note(path, Ok(()))? && is_whole)
     }
 
     /// Whether a chunk is where the index says, with the length that the tree says.
-    fn piece(&self, path: &TreePath, piece: &Piece) -> Result<bool> {
+    pub(super) fn piece(&self, path: &TreePath, piece: &Piece) -> Result<bool> {
         let Piece::Chunk { id, len } = piece else { return Ok(true) };
         match self.place(id, *len)? {
             Place::Sound => Ok(true),
@@ -269,7 +272,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes what reading a part of the tree came to; answers whether it is whole.
-    fn note(&self, path: &TreePath, read: Result<()>) -> Result<bool> {
+    pub(super) fn note(&self, path: &TreePath, read: Result<()>) -> Result<bool> {
         let unnamed = self.source.used.take();
         for pack in &unnamed {
             self.charge_unnamed(path, *pack, &[]);
@@ -317,11 +320,11 @@ impl<'a> Walk<'a> {
     }
 
     fn is_whole(&self, id: &ChunkId) -> bool {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner).contains(&ShortId::from(*id))
+        self.whole.folders.lock().unwrap_or_else(PoisonError::into_inner).contains(&ShortId::from(*id))
     }
 
     fn remember(&self, id: &ChunkId) {
-        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut whole = self.whole.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if whole.len() < WHOLE_MAX {
             whole.insert(ShortId::from(*id));
         }
@@ -329,7 +332,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Chunks of trees: from where the index says, or else from packs that no segment names.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     ground: &'a Ground<'a>,
     unnamed: &'a Unnamed<'a>,
     /// Packs that no segment names and that something was read from since somebody asked last.

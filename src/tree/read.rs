@@ -9,7 +9,7 @@ use crate::format::link::{BirthChunk, Births, LinkChunk, LinkGroup};
 use crate::format::name::{Name, TreePath};
 use crate::format::record::{Record, decode};
 use crate::format::snapshot::TableRef;
-use crate::format::tree::{Content, FolderChild, FolderChunk, ListChild, ListChunk, Node, NodeKind, Piece};
+use crate::format::tree::{Content, FolderChild, FolderChunk, ListChild, ListChunk, Node, NodeKind, Piece, sum};
 use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
 use crate::repo::fetch::Reader;
@@ -167,6 +167,37 @@ pub fn find_path(source: &dyn ChunkSource, root: ChunkId, path: &TreePath) -> Re
     Ok(Some(found))
 }
 
+/// What the chunk above says of a chunk of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListPlace {
+    /// Levels above the leaves.
+    pub level: u8,
+    /// Length of the content below it in bytes.
+    pub bytes: u64,
+}
+
+/// Reads a chunk of a list, and checks what the chunk above says of it.
+pub fn read_list(source: &dyn ChunkSource, id: &ChunkId, place: Option<ListPlace>) -> Result<ListChunk> {
+    let chunk = read::<ListChunk>(source, ChunkKind::List, id)?;
+    let Some(place) = place else { return Ok(chunk) };
+    let (level, bytes, is_empty) = match &chunk {
+        ListChunk::Leaf(pieces) => (0, sum(pieces.iter().map(Piece::len)), pieces.is_empty()),
+        ListChunk::Inner { level, children } => {
+            (*level, sum(children.iter().map(|child| child.bytes)), children.is_empty())
+        }
+    };
+    if is_empty {
+        // Else a few chunks that lead to an empty one in very many ways would be walked for ever.
+        Err(malformed(id, "it holds nothing and stands below another chunk"))
+    } else if level != place.level {
+        Err(malformed(id, "it lies on another level than the chunk above says"))
+    } else if bytes != Some(place.bytes) {
+        Err(malformed(id, "what it holds is not as long as the chunk above says"))
+    } else {
+        Ok(chunk)
+    }
+}
+
 /// The pieces of a content in order. Ends after the first error: what follows would stand in the wrong place.
 pub struct Pieces<'a> {
     source: &'a dyn ChunkSource,
@@ -189,17 +220,10 @@ impl<'a> Pieces<'a> {
         Self { source, root, inner: Vec::new(), leaf: leaf.into_iter(), left, failed: false }
     }
 
-    fn enter(&mut self, id: &ChunkId, level: Option<u8>) -> Result<()> {
-        match read::<ListChunk>(self.source, ChunkKind::List, id)? {
-            // Else a few chunks that lead to an empty one in very many ways would be walked for ever.
-            ListChunk::Leaf(pieces) if level.is_some() && pieces.is_empty() => {
-                return Err(malformed(id, "it holds nothing and stands below another chunk"));
-            }
-            ListChunk::Leaf(pieces) if level.unwrap_or(0) == 0 => self.leaf = pieces.into_iter(),
-            ListChunk::Inner { level: own, children } if level.unwrap_or(own) == own => {
-                self.inner.push((own, children.into_iter()));
-            }
-            _ => return Err(malformed(id, "it lies on another level than the chunk above says")),
+    fn enter(&mut self, id: &ChunkId, place: Option<ListPlace>) -> Result<()> {
+        match read_list(self.source, id, place)? {
+            ListChunk::Leaf(pieces) => self.leaf = pieces.into_iter(),
+            ListChunk::Inner { level, children } => self.inner.push((level, children.into_iter())),
         }
         Ok(())
     }
@@ -220,8 +244,8 @@ impl<'a> Pieces<'a> {
             let Some((level, children)) = self.inner.last_mut() else { break };
             match children.next() {
                 Some(child) => {
-                    let below = *level - 1;
-                    self.enter(&child.id, Some(below))?;
+                    let place = ListPlace { level: *level - 1, bytes: child.bytes };
+                    self.enter(&child.id, Some(place))?;
                 }
                 None => {
                     self.inner.pop();
