@@ -10,7 +10,7 @@ use crate::format::pack::{
     BLOCK_BYTES_MAX, BLOCK_OVERHEAD, Directory, DirectoryBlock, FOOTER_LEN, Footer, HEADER_LEN, PackHeader, PackKeys,
 };
 use crate::id::{ChunkId, ObjectId, PackId};
-use crate::index::LocalIndex;
+use crate::index::{LocalIndex, Location};
 use crate::keys::domain::ChunkKind;
 use crate::repo::Repository;
 use crate::seal::compress::decompress;
@@ -225,10 +225,16 @@ impl Candidate {
         if self.rows.is_empty() {
             return Ok(true);
         }
-        let is_this = |row: &PackRow| row.id == self.id && is_of(row, &opened.header);
+        let row = row_of(ordinal, block);
+        let is_this = |found: &Location| {
+            found.pack.id == self.id
+                && is_of(&found.pack, &opened.header)
+                && found.block == row
+                && found.len == chunk.len
+        };
         let found = index.lookup_where(&ShortId::from(chunk.id), &is_this);
         let found = found.map_err(|source| repository.index_error(source))?;
-        Ok(found.is_some_and(|found| found.block == row_of(ordinal, block) && found.len == chunk.len))
+        Ok(found.is_some())
     }
 
     /// The pack does not say what it holds. A reader goes by the index: does that still lead to its blocks?

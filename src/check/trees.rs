@@ -16,6 +16,7 @@ use crate::format::name::TreePath;
 use crate::format::snapshot::TableRef;
 use crate::format::tree::{Node, NodeKind, Piece, XattrValue};
 use crate::id::ChunkId;
+use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
 use crate::repo::fetch::{Reader, is_damage};
@@ -251,7 +252,7 @@ impl<'a> Walk<'a> {
 
     fn place(&self, id: &ChunkId, len: u32) -> Result<Place> {
         let Ground { reader, packs, .. } = self.ground;
-        let mut passed: Vec<Arc<PackRow>> = Vec::new();
+        let mut passed: Vec<Location> = Vec::new();
         let mut error = Error::MissingChunk { id: *id };
         while let Some(location) = reader.locate_except(id, &passed)? {
             if !packs.give(&location) {
@@ -263,8 +264,9 @@ impl<'a> Walk<'a> {
             } else {
                 return Ok(Place::Sound);
             }
-            passed.push(location.pack);
+            passed.push(location);
         }
+        let passed = passed.into_iter().map(|location| location.pack).collect();
         match self.unnamed.locate(id)? {
             Some(location) if location.len == len => Ok(Place::Unnamed(location.pack.name(), passed)),
             _ => Ok(Place::Lost(passed, error)),

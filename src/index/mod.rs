@@ -178,23 +178,23 @@ impl LocalIndex {
     /// # Errors
     /// [`IndexError::IndexCacheBroken`]: open the index again.
     pub fn lookup(&self, id: &ShortId, usable: &dyn Fn(&PackId) -> bool) -> Result<Option<Location>, IndexError> {
-        self.lookup_where(id, &|pack| usable(&pack.id))
+        self.lookup_where(id, &|location| usable(&location.pack.id))
     }
 
-    /// As [`LocalIndex::lookup`], where whether a pack can be used depends on more than its id: its origin, or its
-    /// proof.
+    /// As [`LocalIndex::lookup`], where whether a row can be used depends on more than the pack's id: who described it, or
+    /// whether what it says of the block was tried before.
     ///
     /// # Errors
     /// [`IndexError::IndexCacheBroken`]: open the index again.
     pub fn lookup_where(
         &self,
         id: &ShortId,
-        usable: &dyn Fn(&PackRow) -> bool,
+        usable: &dyn Fn(&Location) -> bool,
     ) -> Result<Option<Location>, IndexError> {
         for run in self.runs().iter().rev() {
             let found = run.find(&self.cache, id, |row| {
                 let (pack, block) = self.block(&run.file, row.block)?;
-                Ok(usable(&pack).then(|| located(&Arc::new(pack), block, &row)))
+                Ok(Some(located(&Arc::new(pack), block, &row)).filter(usable))
             })?;
             if found.is_some() {
                 return Ok(found);

@@ -413,7 +413,7 @@ fn a_chunk_in_two_packs_is_found_in_the_usable_one() {
         assert_eq!(found.pack.id, usable);
     }
     assert_eq!(index.lookup(&id(0, 7), &|_| false).unwrap(), None);
-    let unproved = index.lookup_where(&id(0, 7), &|pack| pack.proved).unwrap();
+    let unproved = index.lookup_where(&id(0, 7), &|location| location.pack.proved).unwrap();
     assert_eq!(unproved, None);
 }
 

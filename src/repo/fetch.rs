@@ -89,15 +89,34 @@ impl<'r> Reader<'r> {
         self.locate_but(id, &[])
     }
 
-    /// Where a chunk lies by what is known of the index now, passing over some descriptions of packs.
+    /// Where a chunk of `len` bytes lies, by whichever row says that it is so long.
+    ///
+    /// # Errors
+    /// Those of [`Self::locate`]; [`Error::MalformedChunk`] if every row says something else.
+    pub fn locate_of_len(&self, id: &ChunkId, len: u32) -> Result<Location> {
+        let first = self.locate(id)?;
+        let reason = format!("its length is {} and not {len}", first.len);
+        let mut passed = Vec::new();
+        let mut next = Some(first);
+        while let Some(location) = next {
+            if location.len == len {
+                return Ok(location);
+            }
+            passed.push(location);
+            next = self.locate_except(id, &passed)?;
+        }
+        Err(Error::MalformedChunk { id: *id, reason })
+    }
+
+    /// Where a chunk lies by what is known of the index now, passing over some rows.
     ///
     /// # Errors
     /// The local index fails.
-    pub fn locate_except(&self, id: &ChunkId, passed: &[Arc<PackRow>]) -> Result<Option<Location>> {
+    pub fn locate_except(&self, id: &ChunkId, passed: &[Location]) -> Result<Option<Location>> {
         self.lookup(&self.view(), id, passed)
     }
 
-    fn locate_but(&self, id: &ChunkId, broken: &[Arc<PackRow>]) -> Result<Location> {
+    fn locate_but(&self, id: &ChunkId, broken: &[Location]) -> Result<Location> {
         let view = self.view();
         if let Some(location) = self.lookup(&view, id, broken)? {
             return Ok(location);
@@ -107,13 +126,13 @@ impl<'r> Reader<'r> {
     }
 
     /// Rows of makers who could check what they say come first, and packs that will not be deleted. Rows are told apart as a
-    /// whole: somebody who can only write must not get in the way of a pack by describing it wrongly.
-    fn lookup(&self, view: &View, id: &ChunkId, broken: &[Arc<PackRow>]) -> Result<Option<Location>> {
+    /// whole: nobody can get in the way of a pack, or of one of its blocks, by describing it wrongly.
+    fn lookup(&self, view: &View, id: &ChunkId, broken: &[Location]) -> Result<Option<Location>> {
         let short = ShortId::from(*id);
-        let usable = |pack: &PackRow| !broken.iter().any(|row| **row == *pack);
-        let spared = |pack: &PackRow| usable(pack) && view.condemned.spares(&pack.id);
-        let trusted = |pack: &PackRow| spared(pack) && self.repository.trusts(pack);
-        let by_preference: [&dyn Fn(&PackRow) -> bool; 3] = [&trusted, &spared, &usable];
+        let usable = |found: &Location| !broken.contains(found);
+        let spared = |found: &Location| usable(found) && view.condemned.spares(&found.pack.id);
+        let trusted = |found: &Location| spared(found) && self.repository.trusts(&found.pack);
+        let by_preference: [&dyn Fn(&Location) -> bool; 3] = [&trusted, &spared, &usable];
         for admits in by_preference {
             let found = view.index.lookup_where(&short, admits);
             if let Some(location) = found.map_err(|source| self.repository.index_error(source))? {
@@ -148,7 +167,7 @@ impl<'r> Reader<'r> {
             match self.chunk_at(kind, id, &location) {
                 Ok(plain) => return Ok(plain),
                 Err(error) if is_damage(&error) => {
-                    broken.push(Arc::clone(&location.pack));
+                    broken.push(location);
                     first_error.get_or_insert(error);
                 }
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use super::Repository;
 use super::packer::{Block, BlockChunk, PACK_CHUNKS_MAX, Packer, StoredPack};
 use super::view::View;
 use crate::error::{Error, Result};
-use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
+use crate::format::index::{BlockRow, ChunkRow, PackKind, Segment, ShortId};
 use crate::format::log;
 use crate::format::segment::CHUNKS_MAX;
 use crate::id::{ChunkId, PackId};
@@ -140,7 +140,7 @@ impl<'r> Session<'r> {
 
     /// Where a chunk lies in a pack that may be relied on, which the snapshot does from now on.
     fn find(&mut self, id: ShortId) -> Result<Option<Location>> {
-        let usable = |pack: &PackRow| {
+        let usable = |Location { pack, .. }: &Location| {
             self.repository.trusts(pack) && self.view.condemned.spares(&pack.id) && self.there.contains(&pack.id)
         };
         let found = self.view.index.lookup_where(&id, &usable).map_err(|source| self.repository.index_error(source))?;

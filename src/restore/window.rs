@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::file::FileTask;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::index::PackRow;
 use crate::format::name::TreePath;
 use crate::id::ChunkId;
@@ -130,11 +130,7 @@ impl Window {
         len: u32,
         offset: u64,
     ) -> Result<()> {
-        let mut location = reader.locate(&id)?;
-        if location.len != len {
-            let reason = format!("its length is {} and not {len}", location.len);
-            return Err(Error::MalformedChunk { id, reason });
-        }
+        let mut location = reader.locate_of_len(&id, len)?;
         task.add_part();
         let at = self.place_of(&location);
         if let Some(first) = self.blocks[at].writes.first() {
