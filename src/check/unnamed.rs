@@ -17,7 +17,7 @@ use crate::id::{ChunkId, ObjectId, SegmentId};
 use crate::index::{LocalIndex, Location, OpenError};
 use crate::progress::Context;
 use crate::repo::Repository;
-use crate::repo::packer::PACK_CHUNKS_MAX;
+use crate::repo::open_pack::PACK_CHUNKS_MAX;
 use crate::store::{ByteRange, ObjectKind, ObjectName};
 
 /// Packs that are opened at the same time: so many that their chunks fit in one segment.

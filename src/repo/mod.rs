@@ -31,6 +31,7 @@ pub mod commit;
 pub mod fetch;
 mod members;
 pub mod objects;
+pub mod open_pack;
 pub mod packer;
 pub mod rollback;
 pub mod session;

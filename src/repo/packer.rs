@@ -11,15 +11,12 @@ use std::thread::{self, JoinHandle};
 
 use super::buffer::PackBuffer;
 use super::objects::Objects;
+use super::open_pack::{BlockChunk, OpenPack, Place, SealedPack, StoredPack, plain_len};
 use super::tree_cache::TreeCache;
 use crate::error::{Error, Result};
-use crate::format::EncodeError;
-use crate::format::index::{BlockRow, ChunkRow, PackKind, PackRow, ShortId};
-use crate::format::pack::{
-    Directory, DirectoryBlock, DirectoryChunk, HEADER_LEN, PackHeader, PackKeys, PackLength, tail_len,
-};
+use crate::format::index::PackKind;
+use crate::format::pack::PackLength;
 use crate::id::PrincipalId;
-use crate::keys::domain::ChunkKind;
 use crate::keys::keyring::Keyring;
 use crate::seal::aead::TAG_LEN;
 use crate::seal::compress::{Compression, Compressor, RawBlock};
@@ -43,9 +40,6 @@ const PUT_THREADS: usize = 2;
 /// Blocks that may wait for or undergo compression, for each core: enough that no core waits for the reader.
 const BLOCKS_PER_CORE: usize = 3;
 
-/// Chunks of one pack: with tiny files that compress to nothing, a full pack could fill several index segments.
-pub(crate) const PACK_CHUNKS_MAX: usize = 1 << 18;
-
 /// What does not compress is sealed in blocks of this length or little more, which stay in a core's second-level cache from
 /// sealing to copying, and of which a reader of one file opens less.
 const RAW_BLOCK_BYTES: usize = 256 << 10;
@@ -62,27 +56,6 @@ pub struct Block {
     pub raw: RawBlock,
     /// What they are.
     pub chunks: Vec<BlockChunk>,
-}
-
-/// A chunk in a block.
-#[derive(Clone, Copy, Debug)]
-pub struct BlockChunk {
-    /// Start of its id.
-    pub id: ShortId,
-    /// What it holds.
-    pub kind: ChunkKind,
-    /// Plain length in bytes.
-    pub len: u32,
-}
-
-/// A pack that is durable, with its rows for the index; blocks refer to no pack yet, chunks to blocks by ordinal.
-pub struct StoredPack {
-    /// The pack.
-    pub row: PackRow,
-    /// Its blocks by ordinal.
-    pub blocks: Vec<BlockRow>,
-    /// Its chunks, block by block.
-    pub chunks: Vec<ChunkRow>,
 }
 
 /// Makes packs of blocks. After a failure it is spent and answers every call with that error.
@@ -120,39 +93,6 @@ struct State {
     workers: Vec<Worker>,
     /// Where sealed packs go; nothing once the packer is closed.
     out: Option<Sender<SealedPack>>,
-}
-
-/// A pack that blocks are being sealed into. The lock is held for copying, never for sealing.
-struct OpenPack {
-    header: PackHeader,
-    keys: PackKeys,
-    filling: Mutex<Filling>,
-}
-
-struct Filling {
-    /// As long as a full pack, or longer for a block that fits into none.
-    buffer: PackBuffer,
-    /// How many of them have been given out, from the start.
-    used: usize,
-    directory: Directory,
-    chunks: Vec<ChunkRow>,
-    /// Blocks that have a place and are not there yet.
-    outstanding: usize,
-    /// Set once no further block gets a place.
-    closed: Option<PackLength>,
-}
-
-/// The place of a block in a pack: **each ordinal is given out once**, by the pack's own counter.
-struct Place {
-    pack: Arc<OpenPack>,
-    ordinal: u32,
-    offset: usize,
-}
-
-struct SealedPack {
-    /// Begins with the pack; what comes after it is left over from before.
-    buffer: PackBuffer,
-    stored: StoredPack,
 }
 
 /// What a worker needs for one block after the other.
@@ -242,8 +182,8 @@ impl Packer {
         let full = self.shared.pack_bytes;
         for mut packs in open {
             let last = packs.pop();
-            packs.iter().for_each(|pack| self.shared.close(pack, PackLength::Full(full)));
-            last.iter().for_each(|pack| self.shared.close(pack, PackLength::Last { full }));
+            packs.iter().for_each(|pack| self.shared.send(pack.close(PackLength::Full(full))));
+            last.iter().for_each(|pack| self.shared.send(pack.close(PackLength::Last { full })));
         }
         let mut state = self.shared.lock();
         while state.failure.is_none() && state.packs > 0 {
@@ -344,8 +284,7 @@ impl Shared {
         opened: &mut Vec<u8>,
     ) -> Result<()> {
         let place = self.place(kind, chunks, coded.len() + TAG_LEN)?;
-        seal_into(&place, coded, sealed, opened)?;
-        self.settle(&place.pack);
+        self.send(place.fill(coded, sealed, opened)?);
         Ok(())
     }
 
@@ -366,56 +305,23 @@ impl Shared {
             if open.len() == open_max {
                 let oldest = open.remove(0);
                 drop(state);
-                self.close(&oldest, PackLength::Full(self.pack_bytes));
+                self.send(oldest.close(PackLength::Full(self.pack_bytes)));
                 state = self.lock();
             } else if is_out_of_packs {
                 state = self.wait(state);
             } else {
                 let spare = state.spare_packs.pop();
-                let pack = Arc::new(self.new_pack(kind, spare)?);
+                let pack = OpenPack::begin(kind, &self.keyring, self.origin, spare, self.pack_bytes)?;
+                let pack = Arc::new(pack);
                 state.packs += 1;
                 state.open.entry(kind).or_default().push(pack);
             }
         }
     }
 
-    fn new_pack(&self, kind: PackKind, spare: Option<PackBuffer>) -> Result<OpenPack> {
-        let (header, keys) = PackKeys::fresh(kind, self.keyring.newest(), &self.keyring.repository)
-            .map_err(|error| Error::Encode { what: "a pack", source: EncodeError::Hpke(error) })?;
-        let mut buffer = spare.unwrap_or_else(|| PackBuffer::new(self.pack_bytes as usize));
-        buffer.bytes_mut()[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-        let filling = Filling {
-            buffer,
-            used: HEADER_LEN,
-            directory: Directory::default(),
-            chunks: Vec::new(),
-            outstanding: 0,
-            closed: None,
-        };
-        Ok(OpenPack { header, keys, filling: Mutex::new(filling) })
-    }
-
-    /// Gives out no further place in a pack, and sends it off when all blocks are in place.
-    fn close(&self, pack: &OpenPack, length: PackLength) {
-        let mut filling = pack.lock();
-        filling.closed = Some(length);
-        if filling.outstanding == 0 {
-            self.send(pack, &mut filling, length);
-        }
-    }
-
-    /// A block is in its place; the last one sends a closed pack off.
-    fn settle(&self, pack: &OpenPack) {
-        let mut filling = pack.lock();
-        filling.outstanding -= 1;
-        if let (0, Some(length)) = (filling.outstanding, filling.closed) {
-            self.send(pack, &mut filling, length);
-        }
-    }
-
-    fn send(&self, pack: &OpenPack, filling: &mut Filling, length: PackLength) {
-        let sealed = pack.finish(filling, length, self.origin);
-        if let Some(out) = &self.lock().out {
+    /// Sends a pack off when nothing is missing in it any more.
+    fn send(&self, sealed: Option<SealedPack>) {
+        if let (Some(sealed), Some(out)) = (sealed, &self.lock().out) {
             // The receivers live as long as this packer does.
             let _ = out.send(sealed);
         }
@@ -449,98 +355,10 @@ impl Shared {
     }
 }
 
-impl OpenPack {
-    fn lock(&self) -> MutexGuard<'_, Filling> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place for a block, if one is left.
-    fn reserve(self: &Arc<Self>, added: &[BlockChunk], sealed_len: usize, pack_bytes: u32) -> Option<Place> {
-        let mut filling = self.lock();
-        let offset = filling.used;
-        let directory = &filling.directory;
-        let tail = tail_len(directory.blocks.len() + 1, directory.chunks.len() + added.len());
-        let chunks = directory.chunks.len() + added.len();
-        let is_full = offset + sealed_len + tail > pack_bytes as usize || chunks > PACK_CHUNKS_MAX;
-        // A block that fits into no pack gets one of its own, which is then longer than others.
-        if filling.closed.is_some() || (is_full && offset > HEADER_LEN) {
-            return None;
-        }
-        let ordinal = u32_len(filling.directory.blocks.len());
-        filling.directory.blocks.push(DirectoryBlock {
-            offset: u32_len(offset),
-            sealed_len: u32_len(sealed_len),
-            plain_len: u32_len(plain_len(added)),
-            chunks: u32_len(added.len()),
-        });
-        let mut at = 0;
-        for chunk in added {
-            filling.directory.chunks.push(DirectoryChunk { kind: chunk.kind, len: chunk.len });
-            filling.chunks.push(ChunkRow { id: chunk.id, block: ordinal, offset: at, len: chunk.len });
-            at += chunk.len;
-        }
-        filling.make_room(sealed_len);
-        filling.used += sealed_len;
-        filling.outstanding += 1;
-        Some(Place { pack: Arc::clone(self), ordinal, offset })
-    }
-
-    fn finish(&self, filling: &mut Filling, length: PackLength, origin: PrincipalId) -> SealedPack {
-        let directory = std::mem::take(&mut filling.directory);
-        let tail = self.keys.seal_tail(&directory, u32_len(filling.used), length);
-        filling.make_room(tail.len());
-        let (start, end) = (filling.used, filling.used + tail.len());
-        filling.buffer.bytes_mut()[start..end].copy_from_slice(&tail);
-        let block = |(ordinal, block): (usize, &DirectoryBlock)| BlockRow {
-            pack: 0,
-            ordinal: u32_len(ordinal),
-            offset: block.offset,
-            sealed_len: block.sealed_len,
-            plain_len: block.plain_len,
-        };
-        let row = PackRow {
-            id: crate::id::PackId([0; 32]), // Known once it is put.
-            kind: self.header.kind,
-            bytes: end as u64,
-            generation: self.header.generation,
-            encapsulation: self.header.encapsulation.0,
-            commitment: self.header.commitment,
-            origin,
-            proved: false,
-        };
-        let blocks = directory.blocks.iter().enumerate().map(block).collect();
-        let chunks = std::mem::take(&mut filling.chunks);
-        SealedPack { buffer: std::mem::take(&mut filling.buffer), stored: StoredPack { row, blocks, chunks } }
-    }
-}
-
-impl Filling {
-    /// Sees to it that so many bytes follow those that were given out.
-    fn make_room(&mut self, len: usize) {
-        if self.buffer.bytes().len() < self.used + len {
-            self.buffer.lengthen(self.used + len);
-        }
-    }
-}
-
 impl Worker {
     fn new(compression: Compression) -> Self {
         Self { compressor: Compressor::new(compression), sealed: Vec::new(), opened: Vec::new() }
     }
-}
-
-/// Seals a block and copies it to its place, after proving that it opens again: memory that flips bits is real, and this is
-/// the last moment at which the plaintext is at hand.
-///
-/// Sealing beside the place and not in it lets other workers seal into the same pack meanwhile.
-fn seal_into(place: &Place, coded: &[u8], sealed: &mut Vec<u8>, opened: &mut Vec<u8>) -> Result<()> {
-    let sealed = scratch(sealed, coded.len() + TAG_LEN);
-    place.pack.keys.seal_block(place.ordinal, coded, sealed);
-    if !place.pack.keys.opens_to(place.ordinal, sealed, coded, scratch(opened, coded.len())) {
-        return Err(Error::SelfCheck);
-    }
-    place.pack.lock().buffer.bytes_mut()[place.offset..place.offset + sealed.len()].copy_from_slice(sealed);
-    Ok(())
 }
 
 /// The chunks of a block that stays raw, in runs of [`RAW_BLOCK_BYTES`] and at most one chunk more.
@@ -556,22 +374,6 @@ fn raw_parts(chunks: &[BlockChunk]) -> impl Iterator<Item = &[BlockChunk]> {
     })
 }
 
-fn plain_len(chunks: &[BlockChunk]) -> usize {
-    chunks.iter().map(|chunk| chunk.len as usize).sum()
-}
-
-/// So many bytes of a buffer that only ever grows; what they hold is left over from before.
-fn scratch(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}
-
-fn u32_len(len: usize) -> u32 {
-    u32::try_from(len).expect("a pack is shorter than 4 GiB")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -579,8 +381,9 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::format::index::ShortId;
     use crate::id::RepositoryId;
-    use crate::keys::domain::DedupDomain;
+    use crate::keys::domain::{ChunkKind, DedupDomain};
     use crate::keys::generation::GenerationSecret;
     use crate::keys::keyring::Rights;
     use crate::store::faulty::HookStore;
@@ -598,7 +401,7 @@ mod tests {
     fn block(number: usize) -> Block {
         let mut plain = vec![0; PACK_BYTES as usize - (1 << 16)];
         blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut plain);
-        let chunk = BlockChunk { id: ShortId([0; 20]), kind: ChunkKind::Data, len: u32_len(plain.len()) };
+        let chunk = BlockChunk { id: ShortId([0; 20]), kind: ChunkKind::Data, len: plain.len().try_into().unwrap() };
         let mut raw = RawBlock::with_capacity(plain.len());
         raw.push(&plain);
         Block { kind: PackKind::Data, raw, chunks: vec![chunk] }

@@ -5,7 +5,8 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::Repository;
-use super::packer::{Block, BlockChunk, PACK_CHUNKS_MAX, Packer, StoredPack};
+use super::open_pack::{BlockChunk, PACK_CHUNKS_MAX, StoredPack};
+use super::packer::{Block, Packer};
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::format::index::{BlockRow, ChunkRow, PackKind, Segment, ShortId};

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use caddis::format::charter::{PrincipalStatement, StatementKind};
 use caddis::format::metadata::{Owner, Timestamp};
 use caddis::format::name::Name;
 use caddis::format::record::{Extras, Writer, encode};
@@ -11,9 +12,12 @@ use caddis::format::snapshot::{Body, Summary};
 use caddis::format::tree::{Content, FolderChunk, Node, NodeKind};
 use caddis::id::{ChunkId, SnapshotId};
 use caddis::keys::domain::ChunkKind;
+use caddis::keys::keyring::{Principal, Rights};
+use caddis::keys::signing::Signatory;
 use caddis::progress::Context;
 use caddis::repo::Repository;
 use caddis::repo::access::KeySource;
+use caddis::repo::charter::Author;
 use caddis::repo::commit::{Announcement, Attempt};
 use caddis::repo::session::{Origin, Session};
 use caddis::seal::compress::Compression;
@@ -150,4 +154,18 @@ pub(crate) fn key_of(program: &Program) -> KeySource {
 pub(crate) fn within_a_gibibyte(caddis: Caddis) -> Caddis {
     // Every thread of glibc reserves 64 MiB for an arena of its own, used or not.
     caddis.env("MALLOC_ARENA_MAX", "2").under(&["sh", "-c", "ulimit -v 1048576 && exec \"$0\" \"$@\""])
+}
+
+/// Somebody to whom the owner gives these rights and no others, and whose key was stolen.
+pub(crate) fn member(repository: &Repository, rights: Rights) -> Signatory {
+    let stolen = Signatory::from_seed(&[77; 32]);
+    let (host, user) = ("stolen".to_owned(), "cron".to_owned());
+    let principal = Principal { key: stolen.public(), rights, host, user };
+    let statement = PrincipalStatement { principal, time: Timestamp::default(), extras: Extras::default() };
+    let owner = repository.keyring.owner.as_ref().unwrap();
+    let heads = repository.charter_heads.clone();
+    let mut author =
+        Author { objects: &repository.objects, repository: repository.id(), owner, heads, made: Vec::new() };
+    author.state(StatementKind::Principal, &statement, repository.keyring.newest()).unwrap();
+    stolen
 }

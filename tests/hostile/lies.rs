@@ -3,23 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use caddis::format::charter::{PrincipalStatement, StatementKind};
 use caddis::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
 use caddis::format::log;
-use caddis::format::metadata::Timestamp;
 use caddis::format::pack::{Directory, PackKeys, PackLength};
-use caddis::format::record::{Extras, encode};
+use caddis::format::record::encode;
 use caddis::format::tree::{Content, ListChild, ListChunk, Node, Piece};
 use caddis::id::{ChunkId, PackId};
 use caddis::keys::domain::ChunkKind;
-use caddis::keys::keyring::{Principal, Rights};
+use caddis::keys::keyring::Rights;
 use caddis::keys::signing::Signatory;
 use caddis::repo::Repository;
-use caddis::repo::charter::Author;
 use caddis::seal::aead::TAG_LEN;
 use caddis::store::{ObjectKind, ObjectName};
 
-use crate::forge::{Forge, body, commit, content, file};
+use crate::forge::{Forge, body, commit, content, file, member};
 use crate::lab::{KEY, Lab, World, assert_same_tree, key_file, names, random_bytes, restore_to};
 use crate::names::names_in;
 
@@ -131,20 +128,6 @@ fn put_segment(repository: &Repository, segment: &Segment, maker: &Signatory) {
     repository.objects.put(ObjectKind::Index, &bytes).unwrap();
 }
 
-/// Somebody whom the owner lets write and nothing else.
-fn writer(repository: &Repository) -> Signatory {
-    let writer = Signatory::from_seed(&[77; 32]);
-    let (host, user) = ("stolen".to_owned(), "cron".to_owned());
-    let principal = Principal { key: writer.public(), rights: Rights::WRITE | Rights::LIST, host, user };
-    let statement = PrincipalStatement { principal, time: Timestamp::default(), extras: Extras::default() };
-    let owner = repository.keyring.owner.as_ref().unwrap();
-    let heads = repository.charter_heads.clone();
-    let mut author =
-        Author { objects: &repository.objects, repository: repository.id(), owner, heads, made: Vec::new() };
-    author.state(StatementKind::Principal, &statement, repository.keyring.newest()).unwrap();
-    writer
-}
-
 /// Whatever a writer's segments say besides, or a full member's: what is there comes back, and no wrong byte does.
 #[test]
 fn an_index_that_lies_beside_one_that_does_not_loses_nothing() {
@@ -153,7 +136,7 @@ fn an_index_that_lies_beside_one_that_does_not_loses_nothing() {
         lab.write_old_tree();
         let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
         let repository = lab.machine.open(&lab.store, &World::at(2)).unwrap();
-        let writer = writer(&repository);
+        let writer = member(&repository, Rights::WRITE | Rights::LIST);
         let maker = if is_member { &repository.signatory } else { &writer };
         for name in names(&lab.store, ObjectKind::Index) {
             let mut segment = log::decode_segment(&lab.store.objects()[&name], &repository.keyring).unwrap().record;

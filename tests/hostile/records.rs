@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caddis::error::Error;
-use caddis::format::charter::{LimitedGeneration, PrincipalStatement, StatementKind};
+use caddis::format::charter::LimitedGeneration;
 use caddis::format::index::PackKind;
 use caddis::format::metadata::Timestamp;
 use caddis::format::pack::PackKeys;
@@ -15,17 +15,17 @@ use caddis::format::snapshot::Header;
 use caddis::format::{Code, head};
 use caddis::id::{ObjectId, SnapshotId};
 use caddis::keys::kdf::Argon2Cost;
-use caddis::keys::keyring::{Principal, Rights};
+use caddis::keys::keyring::Rights;
 use caddis::keys::signing::{Purpose, Signatory};
 use caddis::repo::Repository;
 use caddis::repo::access::KeySource;
-use caddis::repo::charter::Author;
 use caddis::seal::hpke::{DataPublicKey, HpkeRefused};
 use caddis::seal::record::{Padding, PurposeKey, seal};
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName, Store};
 use zeroize::Zeroizing;
 
+use crate::forge::member;
 use crate::lab::{Lab, World, assert_same_tree, names, random_bytes};
 
 /// Somebody with these rights, and all that they need to make objects.
@@ -37,15 +37,7 @@ struct Maker {
 impl Maker {
     fn new(lab: &Lab, rights: Rights) -> Self {
         let repository = lab.machine.open(&lab.store, &World::at(3)).unwrap();
-        let signatory = Signatory::from_seed(&[77; 32]);
-        let (host, user) = ("stolen".to_owned(), "cron".to_owned());
-        let principal = Principal { key: signatory.public(), rights, host, user };
-        let statement = PrincipalStatement { principal, time: Timestamp::default(), extras: Extras::default() };
-        let owner = repository.keyring.owner.as_ref().unwrap();
-        let heads = repository.charter_heads.clone();
-        let mut author =
-            Author { objects: &repository.objects, repository: repository.id(), owner, heads, made: Vec::new() };
-        author.state(StatementKind::Principal, &statement, repository.keyring.newest()).unwrap();
+        let signatory = member(&repository, rights);
         Self { repository, signatory }
     }
 
