@@ -127,7 +127,7 @@ pub fn cat(
         let batch = next_batch(&mut pieces);
         reader.fetch_ahead(batch.iter().filter_map(|piece| location(reader, piece.as_ref().ok()?)).collect());
         for piece in batch {
-            write_piece(reader, piece?, out)?;
+            write_piece(reader, piece?, out, cx)?;
         }
     }
     out.flush().map_err(Error::Output)
@@ -156,7 +156,7 @@ fn location(reader: &Reader<'_>, piece: &Piece) -> Option<Location> {
     }
 }
 
-fn write_piece(reader: &Reader<'_>, piece: Piece, out: &mut dyn Write) -> Result<()> {
+fn write_piece(reader: &Reader<'_>, piece: Piece, out: &mut dyn Write, cx: &Context<'_>) -> Result<()> {
     match piece {
         Piece::Chunk { id, len } => {
             let plain = reader.chunk(ChunkKind::Data, &id)?;
@@ -168,6 +168,7 @@ fn write_piece(reader: &Reader<'_>, piece: Piece, out: &mut dyn Write) -> Result
         }
         Piece::Hole { mut len } => {
             while len > 0 {
+                cx.cancel.check()?;
                 let part = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
                 out.write_all(&ZEROS[..part]).map_err(Error::Output)?;
                 len -= part as u64;

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use caddis::backup::Report;
 use caddis::error::Error;
+use caddis::format::name::TreePath;
 use caddis::index::Counts;
+use caddis::listing;
 use caddis::progress::Cancel;
+use caddis::repo::fetch::Reader;
 use caddis::store::faulty::{Call, CountingStore};
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName};
@@ -133,4 +136,33 @@ fn a_run_that_is_killed_before_its_commit_leaves_nothing_to_store_but_its_snapsh
     assert_eq!(report.new_chunks, 0);
     assert_eq!(packs(&store), before);
     assert_same_tree(&lab.tree(), &lab.machine.restored(&store, report.snapshot, &lab.source));
+}
+
+/// Asks for the end with the first bytes that it gets.
+struct FirstBytes<'a>(&'a Cancel);
+
+impl std::io::Write for FirstBytes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.cancel();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_prints_a_hole_without_end_can_be_interrupted() {
+    let lab = Lab::new();
+    lab.write("hole", b"");
+    std::fs::File::options().write(true).open(lab.source.join("hole")).unwrap().set_len(1 << 43).unwrap();
+    lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap();
+    let world = World::at(2);
+    let repository = lab.machine.open(&lab.store, &world).unwrap();
+    let snapshot = repository.snapshots(&world.cx()).unwrap().remove(0);
+    let reader = Reader::open(&repository, &world.cx()).unwrap();
+    let path = TreePath::from_typed(lab.source.join("hole").as_os_str().as_encoded_bytes()).unwrap();
+    let printed = listing::cat(&reader, &snapshot, &path, &mut FirstBytes(&world.cancel), &world.cx());
+    assert!(matches!(printed, Err(Error::Interrupted)));
 }
