@@ -50,14 +50,15 @@ fn check_object(
     cx.progress.current(name.path().as_bytes());
     let limit = limit_of(name.kind()).unwrap_or(PACK_BYTES_MAX);
     let held = gate.enter(bytes.min(limit));
-    let got = objects.get(name, limit);
+    // The bytes go before the room that was made for them.
+    let got = objects.get(name, limit).map(drop);
     drop(held);
     findings.read(bytes.min(limit));
     if is_pack(name) {
         findings.read_pack();
     }
     cx.progress.done(1, bytes);
-    if let Some(error) = got.map_or_else(finding_of, |_| Ok(None))? {
+    if let Some(error) = got.map_or_else(finding_of, |()| Ok(None))? {
         findings.error(name, with_causes(&error));
     }
     Ok(())

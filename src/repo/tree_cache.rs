@@ -53,7 +53,7 @@ impl TreeCache {
     pub(super) fn get(&self, pack: &PackRow, range: &Range<u64>) -> Option<Vec<u8>> {
         let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
         let file = self.proved(pack)?;
-        // No longer than the file is.
+        // As much as a reader asks for at once: a small pack, or a part of one.
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, range.start).ok()?;
         Some(bytes)
