@@ -44,7 +44,9 @@ pub(super) struct Verdict {
     pub(super) what: Option<String>,
     /// Descriptions in the index by which nothing of the pack can be read.
     pub(super) unfit: Vec<PackRow>,
-    /// Blocks that do not give what the index says, by position.
+    /// Rows that describe a block of it otherwise than it is. Others may describe it rightly.
+    pub(super) false_rows: BTreeSet<BlockRow>,
+    /// Blocks that do not give what they should, by position.
     pub(super) broken: BTreeSet<u32>,
 }
 
@@ -186,7 +188,7 @@ impl Candidate {
                 let block = opened.directory.blocks.get(row.ordinal as usize);
                 block.is_none_or(|block| row_of(row.ordinal, block) != **row)
             };
-            verdict.broken.extend(row.blocks.iter().filter(is_wrong).map(|row| row.ordinal));
+            verdict.false_rows.extend(row.blocks.iter().filter(is_wrong));
         }
         let mut missing = None;
         opened.for_each_block(repository, pack, |ordinal, chunks| {

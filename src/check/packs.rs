@@ -31,6 +31,8 @@ pub(super) struct Packs {
     named: HashSet<PackKey>,
     /// Descriptions that lead to nothing.
     unfit: HashSet<PackRow>,
+    /// Descriptions of blocks that lead to nothing, by pack.
+    false_rows: HashMap<PackKey, BTreeSet<BlockRow>>,
     /// Blocks that give nothing, by pack.
     broken: HashMap<PackKey, BTreeSet<u32>>,
 }
@@ -46,6 +48,7 @@ impl Packs {
         let key = key_of(&location.pack);
         self.there.contains_key(&key)
             && !self.unfit.contains(&*location.pack)
+            && self.false_rows.get(&key).is_none_or(|rows| !rows.contains(&location.block))
             && self.broken.get(&key).is_none_or(|blocks| !blocks.contains(&location.block.ordinal))
     }
 
@@ -57,6 +60,9 @@ impl Packs {
 
     fn learn(&mut self, key: PackKey, verdict: Verdict) {
         self.unfit.extend(verdict.unfit);
+        if !verdict.false_rows.is_empty() {
+            self.false_rows.insert(key, verdict.false_rows);
+        }
         if !verdict.broken.is_empty() {
             self.broken.insert(key, verdict.broken);
         }
@@ -112,7 +118,13 @@ fn list(repository: &Repository) -> Result<Packs> {
         let listed = repository.objects.list(kind.object_kind())?;
         there.extend(listed.into_iter().map(|object| ((PackId::from(object.id), kind), object.bytes)));
     }
-    Ok(Packs { there, named: HashSet::new(), unfit: HashSet::new(), broken: HashMap::new() })
+    Ok(Packs {
+        there,
+        named: HashSet::new(),
+        unfit: HashSet::new(),
+        false_rows: HashMap::new(),
+        broken: HashMap::new(),
+    })
 }
 
 /// The packs that are read whole whatever the first look says; nothing if it is all of them.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use caddis::check::{self, ReadData, Verdict, check};
 use caddis::format::index::{BlockRow, ChunkRow, PackKind, PackRow, Segment, ShortId};
 use caddis::format::log;
 use caddis::format::pack::{Directory, PackKeys, PackLength};
@@ -145,6 +146,12 @@ fn an_index_that_lies_beside_one_that_does_not_loses_nothing() {
         }
         let restored = lab.machine("victim").restored(&lab.store, saved, &lab.source);
         assert_same_tree(&lab.tree(), &restored);
+        let world = World::at(3);
+        let victim = lab.machine("victim").open(&lab.store, &world).unwrap();
+        for read_data in [ReadData::Suspects, ReadData::All] {
+            let checked = check(&victim, &check::Options { read_data }, &world.cx()).unwrap();
+            assert_ne!(checked.verdict(), Verdict::Damaged, "{what}: {:?}", checked.errors);
+        }
         eprintln!("{what}: all came back");
     }
 }
