@@ -1,0 +1,63 @@
+//! Arguments of `caddis backup`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::seal::compress::Compression;
+
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Files and folders to save; a symlink is saved as a symlink
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    /// Make the repository when there is none
+    #[arg(long)]
+    pub init: bool,
+    /// Give the snapshot a tag; may be repeated, or several joined by commas
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub tag: Vec<String>,
+    /// Name of the machine that the snapshot shows, instead of this machine's own
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Series that the snapshot belongs to, such as `nightly`
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// When the backup was made, if not now: RFC 3339, or local time as 2026-11-01 or "2026-11-01 03:00"
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// Read every file, also those that look unchanged
+    #[arg(short, long)]
+    pub force: bool,
+    /// Take a file for unchanged although its inode number is another one, as on some network file systems
+    #[arg(long)]
+    pub ignore_inode: bool,
+    /// Take a file for unchanged although its metadata were changed since, if its size and modification time were not
+    #[arg(long)]
+    pub ignore_ctime: bool,
+    /// How much time to spend on making data smaller
+    #[arg(long, value_name = "EFFORT", env = "CADDIS_COMPRESSION", hide_env_values = true, default_value = "auto")]
+    pub compression: Effort,
+}
+
+/// How much time to spend on making data smaller.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Effort {
+    Off,
+    Fast,
+    Auto,
+    Better,
+    Max,
+}
+
+impl From<Effort> for Compression {
+    fn from(effort: Effort) -> Self {
+        match effort {
+            Effort::Off => Self::Off,
+            Effort::Fast => Self::Fast,
+            Effort::Auto => Self::Auto,
+            Effort::Better => Self::Better,
+            Effort::Max => Self::Max,
+        }
+    }
+}
