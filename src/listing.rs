@@ -108,7 +108,7 @@ fn read_births(
     Ok(births)
 }
 
-/// Writes the content of the file at `path`. Nothing is written of a chunk before it is proved.
+/// Writes the content of the file at `path`.
 pub fn cat(
     reader: &Reader<'_>,
     snapshot: &Snapshot,
@@ -118,10 +118,22 @@ pub fn cat(
 ) -> Result<()> {
     let Found::Node(node) = find(reader, snapshot, path)? else { return Err(not_a_file(snapshot, path)) };
     let NodeKind::File { size, content, .. } = &node.kind else { return Err(not_a_file(snapshot, path)) };
+    write_content(reader, content, *size, out, cx)?;
+    out.flush().map_err(Error::Output)
+}
+
+/// Writes the content of a file of `size` bytes. Nothing is written of a chunk before it is proved.
+pub fn write_content(
+    reader: &Reader<'_>,
+    content: &Content,
+    size: u64,
+    out: &mut dyn Write,
+    cx: &Context<'_>,
+) -> Result<()> {
     if let Content::Inline(bytes) = content {
         out.write_all(bytes).map_err(Error::Output)?;
     }
-    let mut pieces = Pieces::of(reader, content, *size).peekable();
+    let mut pieces = Pieces::of(reader, content, size).peekable();
     while pieces.peek().is_some() {
         cx.cancel.check()?;
         let batch = next_batch(&mut pieces);
@@ -130,7 +142,7 @@ pub fn cat(
             write_piece(reader, piece?, out, cx)?;
         }
     }
-    out.flush().map_err(Error::Output)
+    Ok(())
 }
 
 /// The next pieces, as many as are fetched at once; an error is the last one.

@@ -23,6 +23,7 @@ use crate::id::{PackId, SegmentId};
 
 mod filter;
 mod folder;
+pub mod marks;
 mod merge;
 mod page;
 mod row;

@@ -435,6 +435,30 @@ impl Run {
         id: &ShortId,
         mut visit: impl FnMut(ChunkRow) -> Result<Option<T>, IndexError>,
     ) -> Result<Option<T>, IndexError> {
+        let Some((mut at, end)) = self.rows_from(cache, id)? else { return Ok(None) };
+        let mut rows = Cursor::new(&self.file, cache, self.file.layout.chunks);
+        while at < end {
+            let row = rows.row(at)?;
+            if row.id != *id {
+                break;
+            }
+            if let Some(found) = visit(row)? {
+                return Ok(Some(found));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+
+    /// The number of the first row of `id`, if there is one.
+    pub(super) fn first_row(&self, cache: &PageCache, id: &ShortId) -> Result<Option<u32>, IndexError> {
+        let Some((at, end)) = self.rows_from(cache, id)? else { return Ok(None) };
+        let is_there = at < end && Cursor::new(&self.file, cache, self.file.layout.chunks).row(at)?.id == *id;
+        Ok(is_there.then_some(at))
+    }
+
+    /// Where rows of `id` begin, if there are any, and where those of all ids like it end; nothing if there are surely none.
+    fn rows_from(&self, cache: &PageCache, id: &ShortId) -> Result<Option<(u32, u32)>, IndexError> {
         if self.filter.as_ref().is_some_and(|filter| !filter.may_hold(id)) {
             return Ok(None);
         }
@@ -448,17 +472,7 @@ impl Run {
             let middle = low + (high - low) / 2;
             if rows.bytes(middle)?[..SHORT_ID_LEN] < id.0[..] { low = middle + 1 } else { high = middle }
         }
-        while low < end {
-            let row = rows.row(low)?;
-            if row.id != *id {
-                break;
-            }
-            if let Some(found) = visit(row)? {
-                return Ok(Some(found));
-            }
-            low += 1;
-        }
-        Ok(None)
+        Ok(Some((low, end)))
     }
 }
 

@@ -26,7 +26,8 @@ impl ChunkSource for Reader<'_> {
     }
 }
 
-fn read<T: Record>(source: &dyn ChunkSource, kind: ChunkKind, id: &ChunkId) -> Result<T> {
+/// Reads a chunk and decodes it.
+pub(super) fn read<T: Record>(source: &dyn ChunkSource, kind: ChunkKind, id: &ChunkId) -> Result<T> {
     let plain = source.chunk(kind, id)?;
     decode(&plain).map_err(|error| Error::MalformedChunk { id: *id, reason: error.to_string() })
 }
