@@ -43,6 +43,10 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('snapshots', 'snapshots', [CompletionResultType]::ParameterValue, 'List snapshots, oldest first')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List what a snapshot holds')
             [CompletionResult]::new('cat', 'cat', [CompletionResultType]::ParameterValue, 'Print a file of a snapshot')
+            [CompletionResult]::new('dump', 'dump', [CompletionResultType]::ParameterValue, 'Print a file, or a folder as an archive')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'List what differs between two snapshots')
+            [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Count what snapshots hold and what they take')
+            [CompletionResult]::new('tag', 'tag', [CompletionResultType]::ParameterValue, 'Change the tags of snapshots')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Prove that all that snapshots need is there and whole')
             [CompletionResult]::new('key', 'key', [CompletionResultType]::ParameterValue, 'Manage the passphrases and key files that open the repository')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -118,6 +122,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             break
         }
         'caddis;snapshots' {
+            [CompletionResult]::new('--latest', '--latest', [CompletionResultType]::ParameterName, 'Of each host with each set of paths, show the newest N only')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
             [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
             [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
@@ -128,6 +133,8 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Show one line for each, without paths')
+            [CompletionResult]::new('--compact', '--compact', [CompletionResultType]::ParameterName, 'Show one line for each, without paths')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
@@ -182,6 +189,177 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;dump' {
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Kind of the archive; a folder becomes a tar by default, a file is written as it is')
+            [CompletionResult]::new('--archive', '--archive', [CompletionResultType]::ParameterName, 'Kind of the archive; a folder becomes a tar by default, a file is written as it is')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Write to this file, which must be new, instead of standard output')
+            [CompletionResult]::new('--target', '--target', [CompletionResultType]::ParameterName, 'Write to this file, which must be new, instead of standard output')
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;diff' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--metadata', '--metadata', [CompletionResultType]::ParameterName, 'Name also items of which only mode, owner, time or extended attributes are others')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;stats' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;tag' {
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Give snapshots further tags')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Take tags from snapshots')
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Give snapshots these tags and no others')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'caddis;tag;add' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;tag;remove' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;tag;set' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Only snapshots of this machine; may be repeated')
+            [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only snapshots with this tag, or with all of several joined by commas; may be repeated')
+            [CompletionResult]::new('--path', '--path', [CompletionResultType]::ParameterName, 'Only snapshots of this path; may be repeated')
+            [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Only snapshots with this label; may be repeated')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;tag;help' {
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Give snapshots further tags')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Take tags from snapshots')
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Give snapshots these tags and no others')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'caddis;tag;help;add' {
+            break
+        }
+        'caddis;tag;help;remove' {
+            break
+        }
+        'caddis;tag;help;set' {
+            break
+        }
+        'caddis;tag;help;help' {
             break
         }
         'caddis;check' {
@@ -350,6 +528,10 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('snapshots', 'snapshots', [CompletionResultType]::ParameterValue, 'List snapshots, oldest first')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List what a snapshot holds')
             [CompletionResult]::new('cat', 'cat', [CompletionResultType]::ParameterValue, 'Print a file of a snapshot')
+            [CompletionResult]::new('dump', 'dump', [CompletionResultType]::ParameterValue, 'Print a file, or a folder as an archive')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'List what differs between two snapshots')
+            [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Count what snapshots hold and what they take')
+            [CompletionResult]::new('tag', 'tag', [CompletionResultType]::ParameterValue, 'Change the tags of snapshots')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Prove that all that snapshots need is there and whole')
             [CompletionResult]::new('key', 'key', [CompletionResultType]::ParameterValue, 'Manage the passphrases and key files that open the repository')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -372,6 +554,30 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             break
         }
         'caddis;help;cat' {
+            break
+        }
+        'caddis;help;dump' {
+            break
+        }
+        'caddis;help;diff' {
+            break
+        }
+        'caddis;help;stats' {
+            break
+        }
+        'caddis;help;tag' {
+            [CompletionResult]::new('add', 'add', [CompletionResultType]::ParameterValue, 'Give snapshots further tags')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Take tags from snapshots')
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Give snapshots these tags and no others')
+            break
+        }
+        'caddis;help;tag;add' {
+            break
+        }
+        'caddis;help;tag;remove' {
+            break
+        }
+        'caddis;help;tag;set' {
             break
         }
         'caddis;help;check' {

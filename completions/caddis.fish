@@ -41,6 +41,10 @@ complete -c caddis -n "__fish_caddis_needs_command" -f -a "restore" -d 'Bring ba
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "snapshots" -d 'List snapshots, oldest first'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "ls" -d 'List what a snapshot holds'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "cat" -d 'Print a file of a snapshot'
+complete -c caddis -n "__fish_caddis_needs_command" -f -a "dump" -d 'Print a file, or a folder as an archive'
+complete -c caddis -n "__fish_caddis_needs_command" -f -a "diff" -d 'List what differs between two snapshots'
+complete -c caddis -n "__fish_caddis_needs_command" -f -a "stats" -d 'Count what snapshots hold and what they take'
+complete -c caddis -n "__fish_caddis_needs_command" -f -a "tag" -d 'Change the tags of snapshots'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -95,6 +99,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand restore" -s q -l quiet -d 
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l latest -d 'Of each host with each set of paths, show the newest N only' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l path -d 'Only snapshots of this path; may be repeated' -r -F
@@ -104,6 +109,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l password-fil
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s c -l compact -d 'Show one line for each, without paths'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
@@ -139,6 +145,112 @@ complete -c caddis -n "__fish_caddis_using_subcommand cat" -s q -l quiet -d 'Pri
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s a -l archive -d 'Kind of the archive; a folder becomes a tar by default, a file is written as it is' -r -f -a "tar\t''
+zip\t''"
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s t -l target -d 'Write to this file, which must be new, instead of standard output' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand dump" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l metadata -d 'Name also items of which only mode, owner, time or extended attributes are others'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand diff" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "add" -d 'Give snapshots further tags'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "remove" -d 'Take tags from snapshots'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "set" -d 'Give snapshots these tags and no others'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l host -d 'Only snapshots of this machine; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l path -d 'Only snapshots of this path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l label -d 'Only snapshots with this label; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "add" -d 'Give snapshots further tags'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take tags from snapshots'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "set" -d 'Give snapshots these tags and no others'
+complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l read-data-subset -d 'Do that for a part of all packs only: `5/12` is the fifth of twelve fixed parts, `10%` and `2GiB` are drawn by lot' -r
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
@@ -231,16 +343,23 @@ complete -c caddis -n "__fish_caddis_using_subcommand completions" -s q -l quiet
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "init" -d 'Make a new repository'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "backup" -d 'Save files and folders as a new snapshot'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "restore" -d 'Bring back a snapshot, or a part of it'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "snapshots" -d 'List snapshots, oldest first'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "ls" -d 'List what a snapshot holds'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "cat" -d 'Print a file of a snapshot'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat check key completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "init" -d 'Make a new repository'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "backup" -d 'Save files and folders as a new snapshot'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "restore" -d 'Bring back a snapshot, or a part of it'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "snapshots" -d 'List snapshots, oldest first'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "ls" -d 'List what a snapshot holds'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "cat" -d 'Print a file of a snapshot'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "dump" -d 'Print a file, or a folder as an archive'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "diff" -d 'List what differs between two snapshots'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "stats" -d 'Count what snapshots hold and what they take'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "tag" -d 'Change the tags of snapshots'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "add" -d 'Give snapshots further tags'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Take tags from snapshots'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "set" -d 'Give snapshots these tags and no others'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List the slots: one for each passphrase or key file'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "add" -d 'Add a slot with a passphrase or key file of its own'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "remove" -d 'Remove a slot; the last one stays'

@@ -16,7 +16,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
-//! | [`backup`], [`restore`], [`check`], [`listing`] | one operation each |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`source`], [`target`], [`dirs`] | the live file system, read and written by folder handle |
 //! | [`catalog`] | what this machine remembers of what it saved |
@@ -36,11 +36,13 @@
 //! - `gc/` is listed before `index/`, and both before anything is relied on.
 //! - Only [`env`](mod@env) reads the clock and draws random bytes; nothing below [`cli`] prints or reads the environment.
 
+pub mod archive;
 pub mod backup;
 pub mod catalog;
 pub mod check;
 pub mod chunker;
 pub mod cli;
+pub mod diff;
 pub mod dirs;
 pub mod env;
 pub mod error;
@@ -52,8 +54,10 @@ pub mod listing;
 pub mod progress;
 pub mod repo;
 pub mod restore;
+pub mod rewrite;
 pub mod seal;
 pub mod source;
+pub mod stats;
 pub mod store;
 pub mod target;
 pub mod tree;

@@ -11,7 +11,7 @@ use crate::id::{ChunkId, PackId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::repo::Repository;
-use crate::repo::commit::{Announcement, Attempt};
+use crate::repo::commit::{ATTEMPTS_MAX, Announcement, Attempt};
 use crate::repo::fetch::Reader;
 use crate::repo::rollback::Withheld;
 use crate::repo::session::{Relied, Session, Stored};
@@ -31,9 +31,6 @@ pub use memory::Detection;
 use memory::{Memory, Parent};
 pub use sources::Sources;
 use walk::{Found, Walked};
-
-/// A prune that condemns something while a backup runs makes it look again; so many in a row are no accident.
-const ATTEMPTS_MAX: u32 = 100;
 
 /// What may be chosen for a backup.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +105,7 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
     let repository = &*repository;
     let started = cx.clock.elapsed();
     let time = options.time.unwrap_or_else(|| cx.clock.now()).into();
-    let announcement = Announcement { time, label: options.label.clone() };
+    let announcement = Announcement { time, label: options.label.clone(), original: None };
     let mut run = repository.state.begin_run()?;
     let mut overtaken = Vec::new();
     for _ in 0..ATTEMPTS_MAX {

@@ -11,6 +11,8 @@ mod backup;
 mod bars;
 mod cat;
 mod check;
+mod diff;
+mod dump;
 mod init;
 mod key;
 mod ls;
@@ -18,6 +20,8 @@ mod open;
 mod render;
 mod restore;
 mod snapshots;
+mod stats;
+mod tag;
 
 use args::{Cli, Command, Global};
 use bars::Console;
@@ -112,6 +116,10 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Snapshots(args) => snapshots::run(global, args, &cx),
         Command::Ls(args) => ls::run(global, args, &cx),
         Command::Cat(args) => cat::run(global, args, &cx),
+        Command::Dump(args) => dump::run(global, args, &console, &cx),
+        Command::Diff(args) => diff::run(global, args, &cx),
+        Command::Stats(args) => stats::run(global, args, &console, &cx),
+        Command::Tag(command) => tag::run(global, command, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {

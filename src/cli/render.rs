@@ -1,7 +1,9 @@
 //! How things look in print: times, sizes, names, tables, JSON. A terminal never gets a raw control character.
 
+use std::io::{self, IsTerminal};
+
 use bytesize::ByteSize;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use data_encoding::BASE64;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -79,10 +81,13 @@ pub(super) fn rfc3339(time: Timestamp) -> String {
     }
 }
 
-/// A table without lines; the columns of `right` are aligned to the right.
+/// A table without lines, as wide as the terminal at most, if it goes to one; the columns of `right` are aligned to the right.
 pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    if let Some(width) = terminal_width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
     table.set_header(head);
     table.add_rows(rows);
     for (at, column) in table.column_iter_mut().enumerate() {
@@ -92,6 +97,15 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> S
         }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Columns of the terminal that standard output is, if it is one.
+fn terminal_width() -> Option<u16> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&out).ok().map(|size| size.ws_col).filter(|&columns| columns > 0)
 }
 
 /// A path as `path`, and as `path_b64` where it is no UTF-8.
@@ -110,6 +124,7 @@ pub(super) fn snapshot_json(snapshot: &Snapshot) -> Value {
     let mut document = json!({
         "id": snapshot.id.to_string(),
         "short_id": snapshot.id.short(),
+        "original": snapshot.header.original.map(|id| id.to_string()),
         "time": rfc3339(snapshot.header.time),
         "paths": paths,
         "hostname": body.hosts.first(),

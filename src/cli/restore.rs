@@ -39,10 +39,13 @@ pub(super) fn split(argument: &OsStr) -> Result<(&str, TreePath)> {
     };
     let snapshot = std::str::from_utf8(snapshot)
         .map_err(|_| Error::NoSuchSnapshot { wanted: String::from_utf8_lossy(snapshot).into_owned() })?;
-    let path = TreePath::from_typed(path).map_err(|error| {
-        Error::Usage(format!("`{}` is no path of a snapshot: {error}", String::from_utf8_lossy(path)))
-    })?;
-    Ok((snapshot, path))
+    Ok((snapshot, typed_path(OsStr::from_bytes(path))?))
+}
+
+/// A path of a snapshot as it is typed.
+pub(super) fn typed_path(path: &OsStr) -> Result<TreePath> {
+    TreePath::from_typed(path.as_bytes())
+        .map_err(|error| Error::Usage(format!("`{}` is no path of a snapshot: {error}", path.display())))
 }
 
 pub(super) fn filter(args: &FilterArgs) -> Result<Filter> {

@@ -19,6 +19,9 @@ use crate::id::{ObjectId, PackId, SnapshotId};
 use crate::progress::Context;
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
+/// A prune that condemns something while a run commits makes it look again; so many in a row are no accident.
+pub const ATTEMPTS_MAX: u32 = 100;
+
 /// What a new snapshot says of itself for every principal.
 #[derive(Clone, Debug)]
 pub struct Announcement {
@@ -26,6 +29,8 @@ pub struct Announcement {
     pub time: Timestamp,
     /// What retention counts by.
     pub label: Option<String>,
+    /// The snapshot whose place it takes; that one's id leads to it.
+    pub original: Option<SnapshotId>,
 }
 
 /// How an attempt to commit ended.
@@ -83,7 +88,7 @@ impl Repository {
             writer: self.signatory.public().principal(),
             // So many are not made by runs at once; those that are cut off stay heads, and the next snapshot may name them.
             heads: graph.heads().into_iter().take(HEADS_MAX).collect(),
-            original: None,
+            original: announcement.original,
             time: announcement.time,
             label: announcement.label.clone(),
             charter_heads: self.charter_heads.iter().copied().take(HEADS_MAX).collect(),

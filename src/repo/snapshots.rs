@@ -241,9 +241,19 @@ impl Repository {
         Ok(voids)
     }
 
-    /// The one snapshot that `wanted` means among those that `filter` admits: an id or its beginning, `latest`, `latest~2`, a
-    /// tag, or a moment as `@2026-11-01` or `@2026-11-01 03:00` or RFC 3339, which means the newest snapshot not after it.
+    /// The one snapshot that `wanted` means among those that `filter` admits: an id or its beginning, also
+    /// that of a snapshot whose place it took, `latest`, `latest~2`, a tag, or a moment as `@2026-11-01` or `@2026-11-01 03:00` or RFC 3339, which means the newest snapshot not after it.
     pub fn find_snapshot(&self, wanted: &str, filter: &Filter, cx: &Context<'_>) -> Result<Snapshot> {
+        pick(&self.snapshots_admitted(filter, cx)?, wanted).cloned()
+    }
+
+    /// The snapshots that each of `wanted` means among those that `filter` admits, in the order in which they are wanted.
+    pub fn find_snapshots(&self, wanted: &[&str], filter: &Filter, cx: &Context<'_>) -> Result<Vec<Snapshot>> {
+        let snapshots = self.snapshots_admitted(filter, cx)?;
+        wanted.iter().map(|wanted| pick(&snapshots, wanted).cloned()).collect()
+    }
+
+    fn snapshots_admitted(&self, filter: &Filter, cx: &Context<'_>) -> Result<Vec<Snapshot>> {
         let (mut snapshots, graph) = self.history(cx)?;
         if let Some(withheld) = self.compare_or_note(&graph, cx)? {
             // What is there can be read all the same; only the newest may not be the newest.
@@ -251,34 +261,38 @@ impl Repository {
             cx.progress.problem(&Problem { item: ObjectKind::Snapshots.folder().into(), what });
         }
         snapshots.retain(|snapshot| filter.admits(snapshot));
-        pick(snapshots, wanted)
+        Ok(snapshots)
     }
 }
 
 /// Picks from snapshots in the order of time.
-fn pick(mut snapshots: Vec<Snapshot>, wanted: &str) -> Result<Snapshot> {
+pub fn pick<'s>(snapshots: &'s [Snapshot], wanted: &str) -> Result<&'s Snapshot> {
     let no_such = || Error::NoSuchSnapshot { wanted: wanted.to_owned() };
     if let Some(back) = parse_latest(wanted) {
         let at = back.checked_add(1).and_then(|back| snapshots.len().checked_sub(back)).ok_or_else(no_such)?;
-        return Ok(snapshots.swap_remove(at));
+        return Ok(&snapshots[at]);
     }
     if let Some(moment) = wanted.strip_prefix('@') {
         let moment = Timestamp::from(parse_moment(moment)?);
         let until = snapshots.partition_point(|snapshot| snapshot.header.time < moment);
-        return until.checked_sub(1).map(|at| snapshots.swap_remove(at)).ok_or_else(no_such);
+        return until.checked_sub(1).map(|at| &snapshots[at]).ok_or_else(no_such);
     }
     let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let by_id: Vec<usize> =
-        (0..snapshots.len()).filter(|&at| is_hex && snapshots[at].id.to_string().starts_with(wanted)).collect();
+    let begins = |id: SnapshotId| is_hex && id.to_string().starts_with(wanted);
+    let by_id: Vec<_> = snapshots.iter().filter(|snapshot| begins(snapshot.id)).collect();
+    let stands_for = |snapshot: &&Snapshot| snapshot.header.original.is_some_and(begins);
     match by_id[..] {
-        [at] => Ok(snapshots.swap_remove(at)),
+        [snapshot] => Ok(snapshot),
+        [] if snapshots.iter().any(|snapshot| stands_for(&snapshot)) => {
+            snapshots.iter().rfind(stands_for).ok_or_else(no_such)
+        }
         [] => {
-            snapshots.retain(|snapshot| snapshot.body.tags.iter().any(|tag| tag == wanted));
-            snapshots.pop().ok_or_else(no_such)
+            let has_tag = |snapshot: &&Snapshot| snapshot.body.tags.iter().any(|tag| tag == wanted);
+            snapshots.iter().rfind(has_tag).ok_or_else(no_such)
         }
         _ => Err(Error::AmbiguousSnapshot {
             wanted: wanted.to_owned(),
-            found: by_id.iter().map(|&at| snapshots[at].id).collect(),
+            found: by_id.iter().map(|snapshot| snapshot.id).collect(),
         }),
     }
 }
@@ -372,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_found_by_each_of_its_names() {
-        let first_byte = |wanted: &str| pick(history(), wanted).map(|snapshot| snapshot.id.0[0]).ok();
+        let first_byte = |wanted: &str| pick(&history(), wanted).map(|snapshot| snapshot.id.0[0]).ok();
         assert_eq!(first_byte("latest"), Some(0xcd));
         assert_eq!(first_byte("latest~2"), Some(0xab));
         assert_eq!(first_byte("latest~3"), None);
@@ -381,8 +395,8 @@ mod tests {
         assert_eq!(first_byte("@2026-11-02T10:00:00Z"), Some(0xac));
         assert_eq!(first_byte("@2026-11-02T09:59:59Z"), Some(0xab));
         assert_eq!(first_byte("@2026-10-01"), None);
-        assert!(matches!(pick(history(), "a"), Err(Error::AmbiguousSnapshot { found, .. }) if found.len() == 2));
-        assert!(matches!(pick(history(), "@yesterday"), Err(Error::Usage(_))));
+        assert!(matches!(pick(&history(), "a"), Err(Error::AmbiguousSnapshot { found, .. }) if found.len() == 2));
+        assert!(matches!(pick(&history(), "@yesterday"), Err(Error::Usage(_))));
     }
 
     #[test]

@@ -153,3 +153,23 @@ fn a_local_time_is_taken_in_the_machines_own_zone() {
     let time = list(&machine, "")[0]["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(time.to_string(), "2026-07-01T01:00:00Z");
 }
+
+#[test]
+fn of_each_host_and_set_of_paths_the_newest_can_be_shown() {
+    let machine = history();
+    assert_eq!(times(&list(&machine, "--latest 1")), ["02T10", "02T20", "03T10"]);
+    assert_eq!(times(&list(&machine, "--latest 2 --host laptop")), ["01T10", "02T10"]);
+    machine.caddis("snapshots --latest 0").ends_with(2);
+}
+
+#[test]
+fn snapshots_can_be_named_and_shown_on_a_line_each() {
+    let machine = history();
+    assert_eq!(times(&list(&machine, "latest~1 keep")), ["02T20", "02T20"]);
+    machine.caddis("snapshots nothing").ends_with(1);
+    let shown = machine.caddis("snapshots --compact --tag first").ok();
+    let lines: Vec<Vec<&str>> = shown.text().lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ID", "Time", "Host", "Tags"]);
+    assert_eq!(lines[1][1..], ["2026-11-01", "10:00:00", "laptop", "first,keep"]);
+    assert_eq!(lines.len(), 2);
+}

@@ -129,7 +129,7 @@ fn commit_to(repository: &Repository, cx: &Context<'_>, make: impl FnOnce(&mut F
     let mut forge = Forge { session, cx };
     let body = make(&mut forge);
     let relied = forge.session.finish(cx).unwrap();
-    let announcement = Announcement { time: Timestamp { secs: 1_600_000_000, nanos: 0 }, label: None };
+    let announcement = Announcement { time: Timestamp { secs: 1_600_000_000, nanos: 0 }, label: None, original: None };
     match repository.commit(&announcement, &body, &relied, &mut Vec::new(), &mut run, cx).unwrap() {
         Attempt::Saved(id, _) => {
             run.finish();

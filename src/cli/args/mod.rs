@@ -14,20 +14,28 @@ use clap_complete::Shell;
 mod backup;
 mod cat;
 mod check;
+mod diff;
+mod dump;
 mod init;
 mod key;
 mod ls;
 mod restore;
 mod snapshots;
+mod stats;
+mod tag;
 
 pub use backup::{BackupArgs, Effort};
 pub use cat::CatArgs;
 pub use check::CheckArgs;
+pub use diff::DiffArgs;
+pub use dump::DumpArgs;
 pub use init::InitArgs;
 pub use key::{AddKeyArgs, KeyCommand, NewKeyArgs};
 pub use ls::LsArgs;
 pub use restore::RestoreArgs;
 pub use snapshots::SnapshotsArgs;
+pub use stats::StatsArgs;
+pub use tag::{ChangeTagsArgs, TagCommand};
 
 /// What somebody who has just installed the program needs to know.
 const AFTER_HELP: &str = "Begin with `caddis backup --init ~`. `caddis COMMAND --help` lists the options of a command; \
@@ -99,6 +107,15 @@ pub enum Command {
     Ls(LsArgs),
     /// Print a file of a snapshot
     Cat(CatArgs),
+    /// Print a file, or a folder as an archive
+    Dump(DumpArgs),
+    /// List what differs between two snapshots
+    Diff(DiffArgs),
+    /// Count what snapshots hold and what they take
+    Stats(StatsArgs),
+    /// Change the tags of snapshots
+    #[command(subcommand)]
+    Tag(TagCommand),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
     /// Manage the passphrases and key files that open the repository
