@@ -83,7 +83,10 @@ fn search(index: &LocalIndex, rows: &[u8]) {
     for id in rows.windows(SHORT_ID_LEN).step_by(4).take(64) {
         let id = ShortId(id.try_into().expect("a window has its length"));
         if let Ok(Some(found)) = index.lookup(&id, &|_| true) {
-            assert!(index.lookup(&id, &|pack| *pack != found.pack.id).is_ok());
+            // Rows after the first may lead nowhere, and are only then looked at.
+            if let Ok(Some(other)) = index.lookup(&id, &|pack| *pack != found.pack.id) {
+                assert_ne!(other.pack.id, found.pack.id);
+            }
         }
     }
     drop(index.packs().map(|packs| packs.take_while(Result::is_ok).count()));
