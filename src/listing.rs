@@ -11,7 +11,8 @@ use crate::keys::domain::ChunkKind;
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Snapshot;
-use crate::tree::read::{Found, Nodes, Pieces, find_path, for_each_births};
+use crate::tree::nodes::{Level, Levels, Nodes};
+use crate::tree::read::{Found, Pieces, find_path, for_each_births};
 
 /// Zeros that a hole is printed as, a piece at a time.
 const ZEROS: &[u8] = &[0; 64 << 10];
@@ -68,27 +69,45 @@ pub fn list(
     };
     // One path for all levels: in a tree of a hundred thousand, one for each would take gigabytes.
     let mut folder = path.clone();
-    let mut stack = vec![(Nodes::of(reader, tree), 0usize)];
-    while let Some((nodes, position)) = stack.last_mut() {
+    let mut levels = Levels::default();
+    levels.push(Listed { nodes: Nodes::of(reader, tree), position: 0 });
+    while let Some(listed) = levels.last_mut() {
         cx.cancel.check()?;
-        let Some(node) = nodes.next() else {
-            stack.pop();
+        let Some(node) = listed.nodes.next() else {
+            levels.pop();
             folder.pop();
             continue;
         };
         let node = node?;
-        let birth = births.get(&folder).and_then(|times| times.get(*position).copied().flatten());
-        *position += 1;
+        let birth = births.get(&folder).and_then(|times| times.get(listed.position).copied().flatten());
+        listed.position += 1;
         let path = folder.join(&node.name);
         if let NodeKind::Folder { tree } = node.kind
             && options.recursive
         {
             folder.push(&node.name);
-            stack.push((Nodes::of(reader, tree), 0));
+            levels.push(Listed { nodes: Nodes::of(reader, tree), position: 0 });
         }
         each(Entry { path, node, birth })?;
     }
     Ok(())
+}
+
+/// A folder that is being listed.
+struct Listed<'a> {
+    nodes: Nodes<'a>,
+    /// How many of its nodes came already.
+    position: usize,
+}
+
+impl Level for Listed<'_> {
+    fn held_bytes(&self) -> usize {
+        self.nodes.held_bytes()
+    }
+
+    fn rest(&mut self) {
+        self.nodes.rest();
+    }
 }
 
 /// Birth times by folder, of those folders that will be listed.

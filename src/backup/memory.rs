@@ -18,7 +18,8 @@ use crate::id::{ChunkId, PackId};
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Snapshot;
 use crate::source::{FileSystem, OwnerNames, Stat};
-use crate::tree::read::{Nodes, find_path};
+use crate::tree::nodes::Nodes;
+use crate::tree::read::find_path;
 
 /// Bytes of a row that are kept while the folder looks the same: fifty thousand entries. A longer one is written anew.
 const ROW_BYTES_MAX: usize = 8 << 20;

@@ -22,7 +22,8 @@ use crate::progress::Context;
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::snapshots::Snapshot;
 use crate::store::{ObjectKind, ObjectName};
-use crate::tree::read::{ChunkSource, Nodes, for_each_births, read_links};
+use crate::tree::nodes::{Level, Levels, Nodes};
+use crate::tree::read::{ChunkSource, for_each_births, read_links};
 
 /// Folders and tables that are remembered to be whole: with a table that is seven eighths full, 44 MiB. More of them are walked
 /// once for each snapshot, which costs time only.
@@ -100,9 +101,18 @@ pub(super) struct Walk<'a> {
 
 /// A folder that is being walked.
 struct Folder<'s> {
-    tree: ChunkId,
     nodes: Nodes<'s>,
     is_whole: bool,
+}
+
+impl Level for Folder<'_> {
+    fn held_bytes(&self) -> usize {
+        self.nodes.held_bytes()
+    }
+
+    fn rest(&mut self) {
+        self.nodes.rest();
+    }
 }
 
 /// Where a chunk can be read from.
@@ -143,20 +153,20 @@ impl<'a> Walk<'a> {
     /// Goes through all folders with a stack of its own: a hostile tree is deeper than a thread's.
     fn folders(&self, root: ChunkId) -> Result<()> {
         let mut path = TreePath::root();
-        let mut stack = Vec::new();
+        let mut levels = Levels::default();
         if self.is_worth_a_walk(&root) {
-            stack.push(self.enter(root));
+            levels.push(self.enter(root));
         }
-        while let Some(folder) = stack.last_mut() {
+        while let Some(folder) = levels.last_mut() {
             self.ground.cx.cancel.check()?;
             if self.unnamed.is_wanted() {
                 return Ok(()); // All is walked again.
             }
             let Some(node) = folder.nodes.next() else {
                 let is_whole = self.leave(folder);
-                stack.pop();
+                levels.pop();
                 path.pop();
-                if let Some(above) = stack.last_mut() {
+                if let Some(above) = levels.last_mut() {
                     above.is_whole &= is_whole;
                 }
                 continue;
@@ -169,7 +179,7 @@ impl<'a> Walk<'a> {
             self.ground.cx.progress.current(path.as_bytes());
             folder.is_whole &= self.node(&path, &node)?;
             match node.kind {
-                NodeKind::Folder { tree } if self.is_worth_a_walk(&tree) => stack.push(self.enter(tree)),
+                NodeKind::Folder { tree } if self.is_worth_a_walk(&tree) => levels.push(self.enter(tree)),
                 NodeKind::Folder { tree } => {
                     folder.is_whole &= self.is_whole(&tree);
                     path.pop();
@@ -181,14 +191,14 @@ impl<'a> Walk<'a> {
     }
 
     fn enter(&self, tree: ChunkId) -> Folder<'_> {
-        Folder { tree, nodes: Nodes::of(&self.source, tree), is_whole: true }
+        Folder { nodes: Nodes::of(&self.source, tree), is_whole: true }
     }
 
     fn leave(&self, folder: &Folder<'_>) -> bool {
         if folder.is_whole {
-            self.remember(&folder.tree);
+            self.remember(&folder.nodes.root());
         } else {
-            self.spoil(&folder.tree);
+            self.spoil(&folder.nodes.root());
         }
         folder.is_whole
     }

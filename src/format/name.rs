@@ -130,6 +130,12 @@ impl TreePath {
         self.0.extend_from_slice(name.as_bytes());
     }
 
+    /// The last name; the root has none.
+    pub fn last(&self) -> Option<Name> {
+        let start = self.0.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+        Some(&self.0[start..]).filter(|name| !name.is_empty()).map(|name| Name(name.into()))
+    }
+
     /// Goes up; the root stays the root.
     pub fn pop(&mut self) {
         let parent = self.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);

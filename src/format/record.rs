@@ -250,6 +250,13 @@ impl Fields<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extras(Vec<(u64, Vec<u8>)>);
 
+impl Extras {
+    /// Bytes in memory, without what an allocation takes besides.
+    pub fn held_bytes(&self) -> usize {
+        size_of_val(&self.0[..]) + self.0.iter().map(|(_, cbor)| cbor.len()).sum::<usize>()
+    }
+}
+
 /// Reads a map. `field` gets each key in turn and reads its value; it answers false for a key that it does not know.
 ///
 /// # Errors

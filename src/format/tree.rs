@@ -15,6 +15,9 @@ use crate::id::{ChunkId, ID_LEN};
 /// The most entries of one tree chunk.
 pub const TREE_ENTRIES_MAX: usize = 16_384;
 
+/// The most bytes of a tree chunk. A writer ends one long before: at 512 KiB, and one entry more.
+pub const TREE_CHUNK_BYTES_MAX: usize = 4 << 20;
+
 /// The most levels above the leaves of one folder or list. With two entries or more in each chunk, 2^32 entries fit.
 pub const TREE_LEVELS_MAX: u8 = 32;
 
@@ -572,6 +575,10 @@ impl Record for ListChunk {
 }
 
 fn read_level(input: &mut Decoder<'_>) -> Result<u8> {
+    // Decoded it takes up to twenty times as much.
+    if input.input().len() > TREE_CHUNK_BYTES_MAX {
+        return Err(RecordError::Limit("length of a tree chunk"));
+    }
     read_tuple(input, 2)?;
     let level = input.u8()?;
     if level > TREE_LEVELS_MAX {

@@ -24,16 +24,19 @@ use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::snapshots::Snapshot;
 use crate::source::EntryKind;
 use crate::target::{self, Attributes, TargetDir, apply_to_file, apply_to_name};
-use crate::tree::read::{Found, Nodes, Pieces, find_path};
+use crate::tree::nodes::Levels;
+use crate::tree::read::{Found, Pieces, find_path};
 
 mod attributes;
 mod crew;
 mod file;
+mod frame;
 mod links;
 mod window;
 
 use crew::Crew;
 use file::{End, FileTask, Parts};
+use frame::Frame;
 use links::Links;
 use window::Window;
 
@@ -169,12 +172,6 @@ struct Restorer<'a, 'r> {
     report: Report,
 }
 
-/// A folder on the way down.
-struct Frame<'a> {
-    node: Node,
-    nodes: Nodes<'a>,
-}
-
 /// What waits for those before it.
 enum Item {
     File(Arc<FileTask>),
@@ -247,15 +244,14 @@ impl<'a, 'r> Restorer<'a, 'r> {
     }
 
     fn walk(&mut self, tree: ChunkId, node: Option<&Node>) -> Result<()> {
-        let mut stack: Vec<Frame<'a>> = Vec::new();
-        let mut top = Nodes::of(self.reader, tree);
-        loop {
+        let mut levels: Levels<Frame<'a>> = Levels::default();
+        levels.push(Frame::of(self.reader, tree, None));
+        while let Some(frame) = levels.last_mut() {
             self.cx.cancel.check()?;
-            let nodes = stack.last_mut().map_or(&mut top, |frame| &mut frame.nodes);
-            match nodes.next() {
+            match frame.nodes.next() {
                 Some(Ok(node)) => {
                     if let Some(frame) = self.visit(node)? {
-                        stack.push(frame);
+                        levels.push(frame);
                     }
                 }
                 Some(Err(error)) if is_damage(&error) => {
@@ -265,10 +261,12 @@ impl<'a, 'r> Restorer<'a, 'r> {
                     );
                 }
                 Some(Err(error)) => return Err(error),
-                None => match stack.pop() {
-                    Some(frame) => self.leave(frame)?,
-                    None => break,
-                },
+                None => {
+                    let left = levels.pop();
+                    if let (Some(left), Some(above)) = (left, levels.last()) {
+                        self.leave(left, above.nodes.root())?;
+                    }
+                }
             }
         }
         if let Some(node) = node {
@@ -287,7 +285,7 @@ impl<'a, 'r> Restorer<'a, 'r> {
             match made {
                 Ok(()) => {
                     self.handle = None;
-                    return Ok(Some(Frame { nodes: Nodes::of(self.reader, tree), node }));
+                    return Ok(Some(Frame::of(self.reader, tree, Some(node))));
                 }
                 Err(error) => self.lost(&error)?,
             }
@@ -298,9 +296,18 @@ impl<'a, 'r> Restorer<'a, 'r> {
         Ok(None)
     }
 
-    fn leave(&mut self, frame: Frame<'_>) -> Result<()> {
-        let attributes = self.attributes(&frame.node)?;
-        self.add_folder(attributes)?;
+    /// Leaves a folder for the one above it, whose tree is `above`.
+    fn leave(&mut self, frame: Frame<'_>, above: ChunkId) -> Result<()> {
+        match frame.into_node(self.reader, above, &self.path) {
+            Ok(node) => {
+                let attributes = self.attributes(&node)?;
+                self.add_folder(attributes)?;
+            }
+            Err(error) if is_damage(&error) => {
+                self.problem(&self.path.absolute(), format!("its metadata is lost: {}", with_causes(&error)));
+            }
+            Err(error) => return Err(error),
+        }
         self.target.ascend().map_err(|source| self.fatal("walk out of", source))?;
         self.handle = None;
         self.step_out();

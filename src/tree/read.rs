@@ -9,7 +9,7 @@ use crate::format::link::{BirthChunk, Births, LinkChunk, LinkGroup};
 use crate::format::name::{Name, TreePath};
 use crate::format::record::{Record, decode};
 use crate::format::snapshot::TableRef;
-use crate::format::tree::{Content, FolderChild, FolderChunk, ListChild, ListChunk, Node, NodeKind, Piece, sum};
+use crate::format::tree::{Content, FolderChunk, ListChild, ListChunk, Node, NodeKind, Piece, sum};
 use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
 use crate::repo::fetch::Reader;
@@ -32,84 +32,8 @@ pub(super) fn read<T: Record>(source: &dyn ChunkSource, kind: ChunkKind, id: &Ch
     decode(&plain).map_err(|error| Error::MalformedChunk { id: *id, reason: error.to_string() })
 }
 
-fn malformed(id: &ChunkId, reason: &str) -> Error {
+pub(super) fn malformed(id: &ChunkId, reason: &str) -> Error {
     Error::MalformedChunk { id: *id, reason: reason.to_owned() }
-}
-
-/// The nodes of a folder in ascending order. An error stands for the nodes of one chunk; the others come all the same.
-pub struct Nodes<'a> {
-    source: &'a dyn ChunkSource,
-    root: Option<ChunkId>,
-    inner: Vec<(u8, vec::IntoIter<FolderChild>)>,
-    leaf: vec::IntoIter<Node>,
-    last: Option<Name>,
-}
-
-impl<'a> Nodes<'a> {
-    /// The nodes of the folder whose tree is `root`.
-    pub fn of(source: &'a dyn ChunkSource, root: ChunkId) -> Self {
-        Self { source, root: Some(root), inner: Vec::new(), leaf: Vec::new().into_iter(), last: None }
-    }
-
-    /// Reads a chunk that must lie on `level`, if that is known, and end with `last`.
-    fn enter(&mut self, id: &ChunkId, level: Option<u8>, last: Option<&Name>) -> Result<()> {
-        match read::<FolderChunk>(self.source, ChunkKind::Node, id)? {
-            FolderChunk::Leaf(nodes) => {
-                if level.is_some_and(|level| level != 0) {
-                    return Err(malformed(id, "a leaf stands where an inner chunk should be"));
-                }
-                if level.is_some() && nodes.last().map(|node| &node.name) != last {
-                    return Err(malformed(id, "it does not end with the name that the chunk above says"));
-                }
-                if nodes.first().is_some_and(|first| self.last.as_ref().is_some_and(|last| *last >= first.name)) {
-                    return Err(malformed(id, "its names do not follow those before it"));
-                }
-                if let Some(node) = nodes.last() {
-                    self.last = Some(node.name.clone());
-                }
-                self.leaf = nodes.into_iter();
-            }
-            FolderChunk::Inner { level: own, children } => {
-                if level.is_some_and(|level| level != own) {
-                    return Err(malformed(id, "it lies on another level than the chunk above says"));
-                }
-                if last.is_some() && children.last().map(|child| &child.last) != last {
-                    return Err(malformed(id, "it does not end with the name that the chunk above says"));
-                }
-                self.inner.push((own, children.into_iter()));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Nodes<'_> {
-    type Item = Result<Node>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(node) = self.leaf.next() {
-                return Some(Ok(node));
-            }
-            let entered = match (self.root.take(), self.inner.last_mut()) {
-                (Some(root), _) => self.enter(&root, None, None),
-                (None, None) => return None,
-                (None, Some((level, children))) => match children.next() {
-                    Some(child) => {
-                        let below = *level - 1;
-                        self.enter(&child.id, Some(below), Some(&child.last))
-                    }
-                    None => {
-                        self.inner.pop();
-                        Ok(())
-                    }
-                },
-            };
-            if let Err(error) = entered {
-                return Some(Err(error));
-            }
-        }
-    }
 }
 
 /// The node called `name` in the folder whose tree is `root`, found without reading the rest of the folder.

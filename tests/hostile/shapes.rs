@@ -1,19 +1,24 @@
 //! A member's trees that take more memory or time than there is: very deep ones, and small ones that unfold into very many
 //! nodes. Nothing can stand in itself, since a name is a hash.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
 use caddis::format::link::{LinkChunk, LinkGroup};
+use caddis::format::metadata::Timestamp;
 use caddis::format::name::TreePath;
 use caddis::format::record::encode;
 use caddis::format::snapshot::TableRef;
-use caddis::format::tree::{Content, ListChild, ListChunk, NodeXattr, Piece, TREE_LEVELS_MAX, XattrValue};
+use caddis::format::tree::{
+    Content, LINK_TARGET_MAX, ListChild, ListChunk, Node, NodeKind, NodeXattr, Piece, TREE_LEVELS_MAX, XattrValue,
+};
 use caddis::id::ChunkId;
 use caddis::keys::domain::ChunkKind;
 
 use crate::common::program::{Machine, inside};
-use crate::forge::{Forge, body, commit_beside, content, file, folder, within_a_gibibyte};
+use crate::forge::{Forge, body, commit_beside, content, file, folder, node, within_a_gibibyte};
 
 /// Far beyond what a stack of two megabytes has room for, and what a path in a system call may have.
 const LEVELS: usize = 100_000;
@@ -55,6 +60,42 @@ fn a_deep_tree_is_listed_as_a_whole() {
     assert_eq!(within_a_gibibyte(machine.caddis("ls -R latest")).ok().text().lines().count(), 4_002);
 }
 
+/// A chunk as large as may be on each of very many levels: each was held until the walk had come back and left it.
+#[test]
+fn a_tree_that_is_wide_and_deep_takes_the_memory_of_a_few_levels() {
+    const LEVELS: usize = 350;
+    let machine = Machine::with_repository();
+    commit_beside(&machine, |forge| {
+        // No disk takes so long a target: nothing of all this has to be made.
+        let wide: Vec<_> = (0..60)
+            .map(|number| {
+                let kind = NodeKind::Symlink { target: vec![b'x'; LINK_TARGET_MAX] };
+                node(format!("w{number}").as_bytes(), kind)
+            })
+            .collect();
+        let tree = (0..LEVELS).fold(forge.folder(&[file(b"bottom")]), |below, level| {
+            let mtime = Some(Timestamp { secs: i64::try_from(level).unwrap(), nanos: 0 });
+            let mut nodes = vec![Node { mode: 0o710, mtime, ..folder(b"d", below) }];
+            nodes.extend_from_slice(&wide);
+            nodes.sort_by(|a, b| a.name.cmp(&b.name));
+            forge.folder(&nodes)
+        });
+        body(tree)
+    });
+    let run = within_a_gibibyte(machine.caddis("ls -R latest")).ok();
+    assert_eq!(run.text().lines().count(), LEVELS * 61 + 1);
+    within_a_gibibyte(machine.caddis("check")).ok();
+    let run = within_a_gibibyte(machine.caddis("restore latest target -v")).ends_with(7);
+    assert_eq!(run.stderr.lines().filter(|line| line.contains("cannot create it")).count(), LEVELS * 60);
+    let target = machine.path("target");
+    assert_eq!(fs::read(target.join("d/".repeat(LEVELS)).join("bottom")).unwrap(), b"good");
+    // Those whose nodes were given up on the way down have their metadata all the same.
+    for (depth, level) in (1..=LEVELS).zip((0..LEVELS).rev()) {
+        let found = fs::metadata(target.join("d/".repeat(depth))).unwrap();
+        assert_eq!((found.mode() & 0o7777, found.mtime()), (0o710, i64::try_from(level).unwrap()), "{depth}");
+    }
+}
+
 /// Forty levels of two names for the same folder are a million million folders.
 #[test]
 fn a_tree_that_unfolds_without_end_is_checked_and_listed_at_once() {
@@ -87,7 +128,7 @@ fn a_list_that_leads_to_nothing_in_very_many_ways_is_refused() {
     });
     let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
     assert!(run.stderr.contains("/nothing: ") && run.stderr.contains("holds nothing"), "{}", run.transcript());
-    assert_eq!(std::fs::read(machine.path("target/good")).unwrap(), b"good");
+    assert_eq!(fs::read(machine.path("target/good")).unwrap(), b"good");
     within_a_gibibyte(machine.caddis("cat latest:/nothing")).ends_with(1);
     let run = within_a_gibibyte(machine.caddis("check")).ends_with(4);
     assert!(run.stderr.contains("/nothing") && run.stderr.contains("holds nothing"), "{}", run.transcript());
@@ -112,7 +153,7 @@ fn a_list_that_unfolds_into_very_many_pieces_is_checked_at_once() {
         assert!(run.stderr.contains("/many") && run.stderr.contains(said), "{}", run.transcript());
         let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
         assert!(run.stderr.contains("/many: "), "{}", run.transcript());
-        assert_eq!(std::fs::read(machine.path("target/good")).unwrap(), b"good");
+        assert_eq!(fs::read(machine.path("target/good")).unwrap(), b"good");
     }
 }
 
@@ -133,7 +174,7 @@ fn a_table_in_which_a_chunk_stands_very_often_is_refused() {
     let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
     assert!(run.stderr.contains("stands in a table twice"), "{}", run.transcript());
     for name in ["a", "b"] {
-        assert_eq!(std::fs::read(machine.path("target").join(name)).unwrap(), b"good");
+        assert_eq!(fs::read(machine.path("target").join(name)).unwrap(), b"good");
     }
     let run = within_a_gibibyte(machine.caddis("check")).ends_with(4);
     assert!(run.stderr.contains("stands in a table twice"), "{}", run.transcript());
@@ -149,15 +190,15 @@ fn extended_attributes_take_no_more_memory_than_a_disk_takes_of_them() {
         let named = |number: usize, value| NodeXattr { name: format!("none.{number:04}").into_bytes(), value };
         let with = |name: &[u8], count, pieces: Vec<Piece>| {
             let xattrs = (0..count).map(|number| named(number, XattrValue::Pieces(pieces.clone()))).collect();
-            caddis::format::tree::Node { xattrs, ..file(name) }
+            Node { xattrs, ..file(name) }
         };
-        let mut nodes = vec![with(b"large", 4096, vec![large; 16])];
-        nodes.extend((0..100).map(|number| with(format!("many{number:03}").as_bytes(), 400, vec![small])));
-        body(forge.folder(&nodes))
+        let many: Vec<_> = (0..100).map(|number| with(format!("{number:03}").as_bytes(), 400, vec![small])).collect();
+        let many = forge.folder(&many);
+        body(forge.folder(&[with(b"large", 4096, vec![large; 16]), folder(b"many", many)]))
     });
     let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
     let told = run.stderr.lines().filter(|line| line.contains("/large: ") && line.contains("longer than any")).count();
     assert_eq!(told, 4096);
-    assert_eq!(std::fs::read(machine.path("target/large")).unwrap(), b"good");
+    assert_eq!(fs::read(machine.path("target/large")).unwrap(), b"good");
     within_a_gibibyte(machine.caddis("check")).ok();
 }
