@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::log::bind;
 use super::metadata::Timestamp;
 use super::record::{
-    self, Extras, Record, RecordError, Writer, encode_readable, read_exact, read_list, read_map, read_text, read_tuple,
-    required,
+    self, Extras, Record, RecordError, Writer, encode_readable, read_exact, read_list, read_map, read_public_key,
+    read_text, read_tuple, required,
 };
 use super::slot::{SlotKey, SlotKeyId};
 use super::{Code, EncodeError, ObjectError, head, split_u32, strip_head};
@@ -191,7 +191,7 @@ impl Record for GenerationStatement {
         let extras = read_map(input, |key, input| {
             match key {
                 0 => number = Some(input.u32()?),
-                1 => public = Some(DataPublicKey(read_exact(input)?)),
+                1 => public = Some(read_public_key(input)?),
                 2 => time = Some(Timestamp::read(input)?),
                 _ => return Ok(false),
             }
@@ -425,7 +425,7 @@ impl Record for Bundle {
 fn read_limited(input: &mut Decoder<'_>) -> record::Result<LimitedGeneration> {
     read_tuple(input, 5)?;
     let number = input.u32()?;
-    let public = DataPublicKey(read_exact(input)?);
+    let public = read_public_key(input)?;
     let keys = Zeroizing::new([read_exact(input)?, read_exact(input)?, read_exact(input)?]);
     Ok(LimitedGeneration { number, public, keys })
 }

@@ -3,7 +3,8 @@
 use minicbor::Decoder;
 
 use super::record::{
-    self, Extras, Record, RecordError, Result, Writer, read_exact, read_list, read_map, read_tuple, required,
+    self, Extras, Record, RecordError, Result, Writer, read_exact, read_list, read_map, read_public_key, read_tuple,
+    required,
 };
 use super::tree::TreeConstants;
 use super::{Code, head, split_u32, strip_head};
@@ -108,7 +109,7 @@ impl Record for Config {
 
 fn read_owner(input: &mut Decoder<'_>) -> Result<OwnerKeys> {
     read_tuple(input, 2)?;
-    Ok(OwnerKeys { signing: PublicSigningKey(read_exact(input)?), sealing: DataPublicKey(read_exact(input)?) })
+    Ok(OwnerKeys { signing: PublicSigningKey(read_exact(input)?), sealing: read_public_key(input)? })
 }
 
 fn read_classes(input: &mut Decoder<'_>) -> Result<SizeClasses> {

@@ -8,6 +8,8 @@ use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 use zeroize::Zeroize;
 
+use crate::seal::hpke::DataPublicKey;
+
 /// Unknown keys from here on are kept and ignored; unknown keys below are refused.
 pub const FIRST_OPTIONAL_KEY: u64 = 64;
 
@@ -302,6 +304,12 @@ pub fn read_bytes<'b>(input: &mut Decoder<'b>, limit: usize, what: &'static str)
 /// Reads a byte string of exactly `N` bytes.
 pub fn read_exact<const N: usize>(input: &mut Decoder<'_>) -> Result<[u8; N]> {
     input.bytes()?.try_into().map_err(|_| RecordError::Malformed("a fixed-width field has another width"))
+}
+
+/// Reads a public key that others seal to.
+pub fn read_public_key(input: &mut Decoder<'_>) -> Result<DataPublicKey> {
+    let refused = RecordError::Malformed("a public key is a point of low order, or not in its one form");
+    DataPublicKey::from_bytes(read_exact(input)?).ok_or(refused)
 }
 
 /// Reads a text of at most `limit` bytes.

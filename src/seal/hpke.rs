@@ -36,6 +36,40 @@ pub struct DataPublicKey(pub [u8; SECRET_LEN]);
 /// The key that opens packs, together with the [`Psk`].
 pub struct DataPrivateKey(PrivateKey);
 
+/// 2^255 - 19, the prime of Curve25519, in little-endian order.
+const PRIME: [u8; SECRET_LEN] = {
+    let mut prime = [0xff; SECRET_LEN];
+    prime[0] = 0xed;
+    prime[SECRET_LEN - 1] = 0x7f;
+    prime
+};
+
+/// The two points of order eight on Curve25519, which has their like at 0, 1 and the prime less one.
+const ORDER_EIGHT: [[u8; SECRET_LEN]; 2] = [
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09,
+        0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44,
+        0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+];
+
+impl DataPublicKey {
+    /// A key that a repository names.
+    ///
+    /// Nothing for a point of low order, with which every private key agrees on zero (RFC 7748, section 6.1), and for a
+    /// number that is not in its one form: no private key belongs to either.
+    pub fn from_bytes(bytes: [u8; SECRET_LEN]) -> Option<Self> {
+        let is_reduced = bytes.iter().rev().lt(PRIME.iter().rev());
+        let is_zero_or_one = bytes[0] <= 1 && bytes[1..].iter().all(|&byte| byte == 0);
+        let is_minus_one = bytes[0] == PRIME[0] - 1 && bytes[1..] == PRIME[1..];
+        let is_low = is_zero_or_one || is_minus_one || ORDER_EIGHT.contains(&bytes);
+        (is_reduced && !is_low).then_some(Self(bytes))
+    }
+}
+
 impl DataPrivateKey {
     /// The key that DeriveKeyPair makes of `seed` (RFC 9180, section 7.1.3), which must be secret and uniform.
     pub fn from_seed(seed: &[u8; SECRET_LEN]) -> Self {
@@ -243,6 +277,28 @@ mod tests {
 
     fn exported(exporter: &Exporter) -> [u8; SECRET_LEN] {
         *exporter.export("key")
+    }
+
+    #[test]
+    fn a_public_key_is_a_point_of_full_order_in_its_one_form() {
+        let honest = DataPrivateKey::from_seed(&[3; SECRET_LEN]).public();
+        assert_eq!(DataPublicKey::from_bytes(honest.0), Some(honest.clone()));
+        let with_top_bit = |mut point: [u8; SECRET_LEN]| {
+            point[SECRET_LEN - 1] |= 0x80;
+            point
+        };
+        assert_eq!(DataPublicKey::from_bytes(with_top_bit(honest.0)), None);
+        for point in LOW_ORDER.map(hex) {
+            assert_eq!(DataPublicKey::from_bytes(point), None);
+            assert_eq!(DataPublicKey::from_bytes(with_top_bit(point)), None);
+        }
+        // 9, the base point, and its other form.
+        let mut nine = [0; SECRET_LEN];
+        nine[0] = 9;
+        assert_eq!(DataPublicKey::from_bytes(nine), Some(DataPublicKey(nine)));
+        let mut unreduced = PRIME;
+        unreduced[0] += 9;
+        assert_eq!(DataPublicKey::from_bytes(unreduced), None);
     }
 
     #[test]
