@@ -20,6 +20,7 @@ mod lab;
 
 mod corpus;
 mod forge;
+mod later;
 mod lies;
 mod names;
 mod records;

@@ -17,9 +17,9 @@ pub(crate) fn names_in(folder: &Path) -> BTreeSet<String> {
 }
 
 /// Restores a snapshot whose folder `evil` has this chunk. The folder is lost and named, all else comes back, and nothing
-/// stands beside the target.
+/// stands beside the target. Answers what was said.
 #[track_caller]
-fn is_refused(what: &str, chunk: &[u8]) {
+pub(crate) fn is_refused(what: &str, chunk: &[u8]) -> String {
     let lab = Lab::new();
     let mut id = None;
     let snapshot = commit(&lab.machine, &lab.store, &key_file(KEY), |forge| {
@@ -39,6 +39,7 @@ fn is_refused(what: &str, chunk: &[u8]) {
     assert!(matches!(&problems[..], [one] if one.starts_with("/evil: ") && one.contains(&id)), "{what}: {problems:?}");
     let checked = lab.machine.check(&lab.store).problems();
     assert!(checked.iter().any(|problem| problem.contains(&id)), "{what}: {checked:?}");
+    problems.join("\n")
 }
 
 #[test]

@@ -29,23 +29,23 @@ use crate::forge::member;
 use crate::lab::{Lab, World, assert_same_tree, names, random_bytes};
 
 /// Somebody with these rights, and all that they need to make objects.
-struct Maker {
-    repository: Repository,
+pub(crate) struct Maker {
+    pub(crate) repository: Repository,
     signatory: Signatory,
 }
 
 impl Maker {
-    fn new(lab: &Lab, rights: Rights) -> Self {
+    pub(crate) fn new(lab: &Lab, rights: Rights) -> Self {
         let repository = lab.machine.open(&lab.store, &World::at(3)).unwrap();
         let signatory = member(&repository, rights);
         Self { repository, signatory }
     }
 
-    fn start(&self, code: Code) -> Vec<u8> {
+    pub(crate) fn start(&self, code: Code) -> Vec<u8> {
         [&head(code)[..], &self.repository.keyring.newest().number.to_le_bytes()].concat()
     }
 
-    fn seal(&self, before: &[u8], plain: &[u8], key: &PurposeKey) -> Vec<u8> {
+    pub(crate) fn seal(&self, before: &[u8], plain: &[u8], key: &PurposeKey) -> Vec<u8> {
         let binding = [before, &self.repository.id().0].concat();
         seal(key, &binding, plain, Padding::Multiple(1), 0).unwrap()
     }
@@ -65,7 +65,7 @@ impl Maker {
     }
 
     /// A snapshot with these bytes as its sealed body.
-    fn put_snapshot(&self, header: &[u8], body: &[u8]) -> ObjectName {
+    pub(crate) fn put_snapshot(&self, header: &[u8], body: &[u8]) -> ObjectName {
         let mut object = self.start(Code::Snapshot);
         let sealed = self.seal(&object, header, &self.repository.keyring.newest().log);
         object.extend(u32::try_from(sealed.len()).unwrap().to_le_bytes());
@@ -74,7 +74,7 @@ impl Maker {
         self.put(ObjectKind::Snapshots, Purpose::Snapshot, object)
     }
 
-    fn header(&self, body: &[u8]) -> Header {
+    pub(crate) fn header(&self, body: &[u8]) -> Header {
         Header {
             writer: self.signatory.public().principal(),
             heads: Vec::new(),
@@ -96,7 +96,7 @@ fn unknown_field() -> Vec<u8> {
 }
 
 /// A lab with one snapshot.
-fn lab() -> (Lab, SnapshotId) {
+pub(crate) fn lab() -> (Lab, SnapshotId) {
     let lab = Lab::new();
     lab.write_old_tree();
     let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
@@ -105,7 +105,7 @@ fn lab() -> (Lab, SnapshotId) {
 
 /// A backup and a restore by others work, and tell of these objects.
 #[track_caller]
-fn is_in_nobodys_way(lab: &Lab, saved: SnapshotId, objects: &[ObjectName]) {
+pub(crate) fn is_in_nobodys_way(lab: &Lab, saved: SnapshotId, objects: &[ObjectName]) {
     lab.write_new_tree();
     let world = World::at(5);
     let report = lab.machine("victim").backup(&lab.store, &lab.source, &world).unwrap();
