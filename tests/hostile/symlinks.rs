@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use caddis::format::name::TreePath;
@@ -12,9 +14,11 @@ use caddis::keys::domain::ChunkKind;
 use caddis::progress::Progress;
 use caddis::repo::fetch::Reader;
 use caddis::restore::{self, restore};
+use caddis::store::faulty::Call;
 
+use crate::compare::snapshot_of;
 use crate::forge::{body, commit, file, folder, symlink};
-use crate::lab::{KEY, Lab, World, is_root, key_file, random_bytes, restore_to};
+use crate::lab::{KEY, Lab, World, assert_same_tree, hooked, is_root, key_file, random_bytes, restore_to};
 use crate::names::names_in;
 
 #[test]
@@ -98,4 +102,67 @@ fn a_symlink_that_is_planted_meanwhile_is_not_followed() {
         }
     }
     assert!(planted.get() > 5, "{}", planted.get());
+}
+
+/// What stands at a place is put aside, and a symlink put there. A folder that is not there yet gets none.
+fn exchange(place: &Path, to: &Path) -> bool {
+    if !place.parent().is_some_and(Path::is_dir) || place.is_symlink() {
+        return false;
+    }
+    if place.exists() {
+        fs::rename(place, place.with_extension("moved")).unwrap();
+    }
+    std::os::unix::fs::symlink(to, place).is_ok()
+}
+
+/// At each read of the store a symlink is planted: in place of the target, of a folder, of a file that is written and of one that
+/// is still to come. Nothing where they lead is written to, or gets other metadata.
+#[test]
+fn a_symlink_that_is_planted_at_any_read_of_the_store_is_not_followed() {
+    let lab = Lab::new();
+    // Each is a chunk or two and half a pack: there are more reads than files.
+    for name in ["a", "folder/first", "folder/inner/deep", "folder/last", "z"] {
+        lab.write(name, &random_bytes(name, 600_000));
+    }
+    fs::hard_link(lab.source.join("folder/first"), lab.source.join("folder/inner/link")).unwrap();
+    for name in ["folder", "folder/inner", "folder/first"] {
+        fs::set_permissions(lab.source.join(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+    let mut planted = 0;
+    for place in ["", "folder", "folder/inner", "folder/first", "folder/inner/deep", "folder/last", "z"] {
+        for at in 0.. {
+            let sandbox = tempfile::tempdir().unwrap();
+            let (target, outside) = (sandbox.path().join("target"), sandbox.path().join("outside"));
+            fs::create_dir_all(outside.join("inner")).unwrap();
+            fs::write(outside.join("first"), "mine").unwrap();
+            let before = snapshot_of(&outside);
+            let to = if lab.source.join(place).is_dir() { outside.clone() } else { outside.join("first") };
+            let reads = Arc::new(AtomicU64::new(0));
+            let (counted, place) = (Arc::clone(&reads), target.join(place));
+            let (there, planting) = (target.clone(), place.clone());
+            let store = hooked(&lab.store, move |call| {
+                if matches!(call, Call::Get(_)) && there.exists() && counted.fetch_add(1, Ordering::SeqCst) == at {
+                    exchange(&planting, &to);
+                }
+                Ok(())
+            });
+            let world = World::at(2);
+            let repository = lab.machine.open(&store, &world).unwrap();
+            let snapshots = repository.snapshots(&world.cx()).unwrap();
+            let snapshot = snapshots.iter().find(|one| one.id == saved).unwrap();
+            let reader = Reader::open_uncached(&repository, &world.cx()).unwrap();
+            let path = TreePath::from_typed(lab.source.to_str().unwrap().as_bytes()).unwrap();
+            let options = restore::Options { owners: is_root() };
+            // It may fail, or come to another end: what counts is what it leaves alone.
+            drop(restore(&reader, snapshot, &path, &target, &options, &world.cx()));
+            assert_same_tree(&before, &snapshot_of(&outside));
+            planted += u64::from(place.is_symlink());
+            if reads.load(Ordering::SeqCst) <= at {
+                assert!(at >= 3, "{at} reads");
+                break;
+            }
+        }
+    }
+    assert!(planted > 20, "{planted}");
 }
