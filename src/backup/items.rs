@@ -19,7 +19,8 @@ use crate::format::name::{Name, TreePath};
 use crate::format::record::{Extras, decode, encode};
 use crate::format::snapshot::Summary;
 use crate::format::tree::{
-    Content, INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, OWNER_NAME_MAX, Piece, XATTRS_MAX, XattrValue,
+    Content, INLINE_XATTR_BYTES_MAX, Node, NodeKind, NodeXattr, OWNER_NAME_MAX, Piece, XATTR_VALUES_BYTES_MAX,
+    XATTRS_MAX, XattrValue,
 };
 use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
@@ -346,12 +347,13 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
                 return Ok(Vec::new());
             }
         };
-        if xattrs.len() > XATTRS_MAX {
-            self.problem(format!("only {XATTRS_MAX} of its {} extended attributes are saved", xattrs.len()));
-        }
-        let mut inline = 0;
-        let mut kept = Vec::with_capacity(xattrs.len());
+        let (found, mut bytes, mut inline) = (xattrs.len(), 0, 0);
+        let mut kept = Vec::with_capacity(found);
         for Xattr { name, value } in xattrs.into_iter().take(XATTRS_MAX) {
+            bytes += value.len() as u64;
+            if bytes > XATTR_VALUES_BYTES_MAX {
+                break;
+            }
             inline += value.len();
             let value = if inline <= INLINE_XATTR_BYTES_MAX {
                 XattrValue::Inline(value)
@@ -360,6 +362,9 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
                 XattrValue::Pieces(self.contents.store_bytes(&value, Origin::User(stat.uid), &mut self.sink)?)
             };
             kept.push(NodeXattr { name, value });
+        }
+        if kept.len() < found {
+            self.problem(format!("only {} of its {found} extended attributes are saved", kept.len()));
         }
         Ok(kept)
     }

@@ -33,6 +33,12 @@ pub const INLINE_XATTR_BYTES_MAX: usize = 4096;
 /// The most extended attributes of a node.
 pub const XATTRS_MAX: usize = 4096;
 
+/// The most bytes of their names, each with one more: what Linux lists of an item, its `XATTR_LIST_MAX`.
+pub const XATTR_LIST_BYTES_MAX: usize = 64 << 10;
+
+/// The most bytes of their values, which a restore has in memory until the item is complete.
+pub const XATTR_VALUES_BYTES_MAX: u64 = 16 << 20;
+
 /// The longest target of a symlink in bytes.
 pub const LINK_TARGET_MAX: usize = 1 << 16;
 
@@ -373,6 +379,7 @@ impl NodeParts {
         if !self.xattrs.is_sorted_by(|a, b| a.name < b.name) {
             return Err(RecordError::Malformed("extended attributes are not sorted"));
         }
+        check_xattrs(&self.xattrs)?;
         let kind = match required(self.code, "a node has no kind")? {
             0 => {
                 let size = required(self.size, "a file has no size")?;
@@ -412,6 +419,20 @@ fn check_content(size: u64, content: &Content) -> Result<()> {
         Content::List(_) => return Ok(()), // Proved by whoever walks the list.
     };
     if found == Some(size) { Ok(()) } else { Err(RecordError::Malformed("a file's pieces do not add up to its size")) }
+}
+
+fn check_xattrs(xattrs: &[NodeXattr]) -> Result<()> {
+    let inline = |xattr: &NodeXattr| match &xattr.value {
+        XattrValue::Inline(bytes) => bytes.len(),
+        XattrValue::Pieces(_) => 0,
+    };
+    if xattrs.iter().map(|xattr| xattr.name.len() + 1).sum::<usize>() > XATTR_LIST_BYTES_MAX {
+        Err(RecordError::Limit("names of extended attributes"))
+    } else if xattrs.iter().map(inline).sum::<usize>() > INLINE_XATTR_BYTES_MAX {
+        Err(RecordError::Limit("inline extended attributes"))
+    } else {
+        Ok(())
+    }
 }
 
 /// The sum, or nothing when it does not fit.

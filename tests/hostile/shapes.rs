@@ -199,6 +199,10 @@ fn extended_attributes_take_no_more_memory_than_a_disk_takes_of_them() {
     let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
     let told = run.stderr.lines().filter(|line| line.contains("/large: ") && line.contains("longer than any")).count();
     assert_eq!(told, 4096);
+    // Sixteen mebibytes of values of 64 KiB are 256 of them.
+    let told =
+        run.stderr.lines().filter(|line| line.contains("/many/007: ") && line.contains("longer together")).count();
+    assert_eq!(told, 400 - 256);
     assert_eq!(fs::read(machine.path("target/large")).unwrap(), b"good");
     within_a_gibibyte(machine.caddis("check")).ok();
 }
