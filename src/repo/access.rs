@@ -6,7 +6,7 @@ use super::charter::{Author, Charter, is_junk, report};
 use super::objects::Objects;
 use super::{Identity, Repository};
 use crate::env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::format::ObjectError;
 use crate::format::charter::{AccessStatement, Bundle, Escrow, StatementKind};
 use crate::format::config::Config;
@@ -38,6 +38,22 @@ impl KeySource {
         match self {
             Self::Passphrase(_) => "passphrase",
             Self::KeyFile(_) => "key file",
+        }
+    }
+
+    /// Whether a slot wants this kind of key.
+    const fn fits(&self, header: &SlotHeader) -> bool {
+        matches!(
+            (self, &header.kind),
+            (Self::Passphrase(_), SlotKind::Passphrase(_)) | (Self::KeyFile(_), SlotKind::KeyFile)
+        )
+    }
+
+    /// How many slots are tried. Only passphrases cost something.
+    const fn slots_max(&self) -> usize {
+        match self {
+            Self::Passphrase(_) => SLOTS_MAX,
+            Self::KeyFile(_) => SLOTS_LISTED_MAX,
         }
     }
 
@@ -79,13 +95,24 @@ pub struct SlotInfo {
 /// Objects in `keys/` that are looked at. Whoever can put objects can put more than there are slots.
 const SLOTS_LISTED_MAX: usize = 4096;
 
-/// The slots for which an owner has sealed a bundle, the cheapest to try first; others are reported or, like those that an
-/// interrupted `init` leaves, passed over. Whoever can put objects could else lock everybody out with slots of their own.
-fn read_slots(objects: &Objects, charter: &Charter, cx: &Context<'_>) -> Result<Vec<(SlotId, SealedSlot)>> {
-    let listed = objects.list(ObjectKind::Keys)?;
+/// The slots for which an owner has sealed a bundle, the one that opened last and then the cheapest to try first; others are
+/// reported or, like those that an interrupted `init` leaves, passed over. Whoever can put objects could else lock everybody out
+/// with slots of their own.
+fn read_slots(
+    objects: &Objects,
+    charter: &Charter,
+    opened_last: Option<SlotId>,
+    cx: &Context<'_>,
+) -> Result<Vec<(SlotId, SealedSlot)>> {
+    let mut listed = objects.list(ObjectKind::Keys)?;
     if listed.len() > SLOTS_LISTED_MAX {
         let location = objects.location();
-        return Err(Error::TooMany { what: "key slots", location, found: listed.len(), limit: SLOTS_LISTED_MAX });
+        let error = Error::TooMany { what: "key slots", location, found: listed.len(), limit: SLOTS_LISTED_MAX };
+        listed.retain(|listed| Some(listed.id.into()) == opened_last);
+        if listed.is_empty() {
+            return Err(error);
+        }
+        cx.progress.note(&format!("{}: only the one that opened last is looked at", with_causes(&error)));
     }
     let mut slots = Vec::new();
     for listed in listed {
@@ -101,7 +128,7 @@ fn read_slots(objects: &Objects, charter: &Charter, cx: &Context<'_>) -> Result<
             Err(error) => return Err(error),
         }
     }
-    slots.sort_by_key(|(id, slot)| (cost_of(&slot.header), *id));
+    slots.sort_by_key(|(id, slot)| (Some(*id) != opened_last, cost_of(&slot.header), *id));
     Ok(slots)
 }
 
@@ -122,10 +149,13 @@ pub(super) fn open_slot(
     repository: &RepositoryId,
     charter: &Charter,
     key: &KeySource,
+    opened_last: Option<SlotId>,
     cx: &Context<'_>,
 ) -> Result<(SlotId, SlotKey)> {
     let mut damaged = None;
-    for (id, slot) in read_slots(objects, charter, cx)?.into_iter().take(SLOTS_MAX) {
+    let slots = read_slots(objects, charter, opened_last, cx)?;
+    let fitting = slots.into_iter().filter(|(_, slot)| key.fits(&slot.header));
+    for (id, slot) in fitting.take(key.slots_max()) {
         let kek = match key.kek(&slot.header) {
             Some(Ok(kek)) => kek,
             Some(Err(error)) => {
@@ -209,7 +239,7 @@ fn escrow_info(slot_key: &SlotKeyId, repository: &RepositoryId) -> Vec<u8> {
 }
 
 impl Repository {
-    /// Every slot that opens something, the cheapest to try first.
+    /// Every slot that opens something, the one that opened this session and then the cheapest to try first.
     pub fn slots(&self, cx: &Context<'_>) -> Result<Vec<SlotInfo>> {
         let charter = self.read_charter(cx)?;
         let access = charter.access(&self.keyring);
@@ -219,7 +249,11 @@ impl Repository {
             access: access.get(&slot.header.slot_key).cloned(),
             current: id == self.slot,
         };
-        Ok(read_slots(&self.objects, &charter, cx)?.into_iter().map(info).collect())
+        Ok(self.read_slots(&charter, cx)?.into_iter().map(info).collect())
+    }
+
+    fn read_slots(&self, charter: &Charter, cx: &Context<'_>) -> Result<Vec<(SlotId, SealedSlot)>> {
+        read_slots(&self.objects, charter, Some(self.slot), cx)
     }
 
     /// Adds a slot with all rights.
@@ -228,7 +262,7 @@ impl Repository {
         if key.label.len() > TEXT_BYTES_MAX {
             return Err(Error::Usage(format!("a key's name has at most {TEXT_BYTES_MAX} bytes")));
         }
-        let found = read_slots(&self.objects, &self.read_charter(cx)?, cx)?.len();
+        let found = self.read_slots(&self.read_charter(cx)?, cx)?.len();
         if found >= SLOTS_MAX {
             let location = self.objects.location();
             return Err(Error::TooMany { what: "key slots", location, found: found + 1, limit: SLOTS_MAX });
@@ -255,7 +289,8 @@ impl Repository {
     /// Replaces the slot that `old` opens by one that `new` opens; its slot key, and so its bundle, stays. The new slot is
     /// there before the old one goes, so that some slot always opens.
     pub fn change_key(&self, old: &KeySource, new: &NewKey, cx: &Context<'_>) -> Result<SlotId> {
-        let (old_id, slot_key) = open_slot(&self.objects, &self.id(), &self.read_charter(cx)?, old, cx)?;
+        let (old_id, slot_key) =
+            open_slot(&self.objects, &self.id(), &self.read_charter(cx)?, old, Some(self.slot), cx)?;
         let id = put_slot(&self.objects, &self.id(), &slot_key, new)?;
         self.objects.delete(ObjectName::new(ObjectKind::Keys, old_id))?;
         Ok(id)
@@ -274,7 +309,7 @@ impl Repository {
         let &[id] = fitting.as_slice() else {
             return Err(Error::NoSuchSlot { wanted: prefix.to_owned(), found: fitting.len() });
         };
-        let slots = read_slots(&self.objects, &self.read_charter(cx)?, cx)?;
+        let slots = self.read_slots(&self.read_charter(cx)?, cx)?;
         if id == self.slot {
             let slot = id.short();
             return Err(if slots.len() < 2 { Error::LastSlot { slot } } else { Error::SlotInUse { slot } });

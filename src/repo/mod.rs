@@ -175,7 +175,8 @@ impl Found {
     pub fn unlock(self, key: &KeySource, identity: &Identity, cx: &Context<'_>) -> Result<Repository> {
         let location = self.objects.location();
         let charter = Charter::read(&self.objects, &self.config, &self.id, cx)?;
-        let (slot, slot_key) = access::open_slot(&self.objects, &self.id, &charter, key, cx)?;
+        let state = State::new(&self.places.state, &self.id);
+        let (slot, slot_key) = access::open_slot(&self.objects, &self.id, &charter, key, state.slot(), cx)?;
         let no_bundle = || Error::NoBundle { location: location.clone(), slot: slot.short() };
         let bundle = charter.bundle(&slot_key, &self.id).ok_or_else(no_bundle)??;
         if bundle.repository != self.id {
@@ -184,7 +185,8 @@ impl Found {
         let own = bundle.signing.as_ref().map(|signing| Signatory::from_seed(&signing.seed()));
         let keyring = keyring_of(bundle);
         charter.name_principals(&keyring, cx);
-        let state = State::new(&self.places.state, &self.id);
+        // Ignored: without it slots are tried in another order.
+        let _ = state.set_slot(slot);
         let pinned = Pins::new(&self.places.state).set(&location, self.id);
         let signatory = match pinned.and_then(|()| own.map_or_else(|| state.signatory(), Ok)) {
             Ok(signatory) => signatory,

@@ -1,5 +1,5 @@
 //! What one user on one machine remembers of a repository: its id at first contact, the heads it has seen, a signing key,
-//! and which snapshots a run has announced and not yet committed.
+//! which snapshots a run has announced and not yet committed, and the slot that opened it.
 //!
 //! Losing the state folder loses no backup: the next run makes a new signing key and remembers anew.
 
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::env;
 use crate::error::{Error, Result, with_causes};
-use crate::id::{RepositoryId, SnapshotId, StatementId};
+use crate::id::{RepositoryId, SlotId, SnapshotId, StatementId};
 use crate::keys::signing::Signatory;
 use crate::progress::Context;
 
@@ -123,6 +123,20 @@ impl State {
         }
         make_folder(&self.folder)?;
         replace_file(&self.folder.join("heads"), text.as_bytes())
+    }
+
+    /// The slot that opened the repository last; nothing when the file is missing or damaged.
+    pub fn slot(&self) -> Option<SlotId> {
+        SlotId::from_hex(fs::read_to_string(self.folder.join("slot")).ok()?.trim_end())
+    }
+
+    /// Remembers the slot that opened the repository.
+    pub fn set_slot(&self, slot: SlotId) -> Result<()> {
+        if self.slot() == Some(slot) {
+            return Ok(());
+        }
+        make_folder(&self.folder)?;
+        replace_file(&self.folder.join("slot"), format!("{slot}\n").as_bytes())
     }
 
     /// Begins a run that announces snapshots.

@@ -18,7 +18,7 @@ use caddis::keys::kdf::Argon2Cost;
 use caddis::keys::keyring::Rights;
 use caddis::keys::signing::{Purpose, Signatory};
 use caddis::repo::Repository;
-use caddis::repo::access::KeySource;
+use caddis::repo::access::{KeySource, NewKey};
 use caddis::seal::hpke::{DataPublicKey, HpkeRefused};
 use caddis::seal::record::{Padding, PurposeKey, seal};
 use caddis::store::memory::MemoryStore;
@@ -222,16 +222,38 @@ fn a_slot_that_costs_more_than_anybody_has_is_named_and_not_tried() {
     assert_same_tree(&lab.tree(), &lab.machine.restored(&lab.store, saved, &lab.source));
 }
 
+/// A machine that the repository was open on opens it all the same.
 #[test]
-fn slots_without_end_are_refused() {
-    let lab = Lab::new();
+fn slots_without_end_are_refused_by_who_remembers_none() {
+    let (lab, saved) = lab();
     for number in 0..4_096_u32 {
         let mut salt = [0; 32];
         salt[..4].copy_from_slice(&number.to_le_bytes());
         put_slot(&lab.store, SlotKind::KeyFile, salt);
     }
-    let error = lab.machine.open(&lab.store, &World::at(1)).err().unwrap();
+    let error = lab.machine("new").open(&lab.store, &World::at(1)).err().unwrap();
     assert!(matches!(error, Error::TooMany { what: "key slots", found: 4_097, limit: 4_096, .. }), "{error:?}");
+    assert_same_tree(&lab.tree(), &lab.machine.restored(&lab.store, saved, &lab.source));
+}
+
+/// Slots cheaper than any that opens, for more runs of Argon2 than anybody is asked for, and for key files.
+#[test]
+fn cheap_slots_keep_neither_a_key_file_nor_a_remembered_passphrase_out() {
+    let (lab, _) = lab();
+    let passphrase = || KeySource::Passphrase(Zeroizing::new(b"passphrase".to_vec()));
+    let cost = Argon2Cost { memory_kib: 64, passes: 1, lanes: 1 };
+    let new = NewKey { source: passphrase(), cost, label: "passphrase".to_owned() };
+    lab.machine.open(&lab.store, &World::at(2)).unwrap().add_key(&new, &World::at(2).cx()).unwrap();
+    lab.machine.open_with(&lab.store, &passphrase(), &World::at(3)).unwrap();
+    let cheap = SlotKind::Passphrase(Argon2Cost { memory_kib: 8, passes: 1, lanes: 1 });
+    for number in 0..100 {
+        put_slot(&lab.store, cheap, [number; 32]);
+        put_slot(&lab.store, SlotKind::KeyFile, [number; 32]);
+    }
+    lab.machine.open_with(&lab.store, &passphrase(), &World::at(4)).unwrap();
+    lab.machine("new").open(&lab.store, &World::at(4)).unwrap();
+    let error = lab.machine("newer").open_with(&lab.store, &passphrase(), &World::at(4)).err().unwrap();
+    assert!(matches!(error, Error::WrongKey { .. }), "{error:?}");
 }
 
 /// The host exchanges `config`: a machine that knows the repository says so, one that does not finds no way in.
