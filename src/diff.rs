@@ -1,7 +1,6 @@
 //! What differs between two trees, found without reading what they share.
 
 use std::cmp::Ordering;
-use std::iter::Peekable;
 
 use crate::error::{Error, Result};
 use crate::format::name::TreePath;
@@ -9,7 +8,8 @@ use crate::format::tree::{Node, NodeKind};
 use crate::id::ChunkId;
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
-use crate::tree::read::{Found, Nodes};
+use crate::tree::nodes::{Level, Levels, Nodes};
+use crate::tree::read::Found;
 
 /// How one item differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +110,15 @@ struct Walk<'w> {
 
 /// A folder that stands in one tree or in both.
 struct Frame<'w> {
-    first: Option<Peekable<Nodes<'w>>>,
-    second: Option<Peekable<Nodes<'w>>>,
+    first: Side<'w>,
+    second: Side<'w>,
+}
+
+/// A folder in one tree, if it is there.
+struct Side<'w> {
+    nodes: Option<Nodes<'w>>,
+    /// The next node, once somebody looked.
+    next: Option<Result<Node>>,
 }
 
 impl<'w> Walk<'w> {
@@ -129,18 +136,19 @@ impl<'w> Walk<'w> {
     }
 
     fn frame(&self, first: Option<ChunkId>, second: Option<ChunkId>) -> Frame<'w> {
-        let nodes = |tree: Option<ChunkId>| tree.map(|tree| Nodes::of(self.reader, tree).peekable());
-        Frame { first: nodes(first), second: nodes(second) }
+        let side = |tree: Option<ChunkId>| Side { nodes: tree.map(|tree| Nodes::of(self.reader, tree)), next: None };
+        Frame { first: side(first), second: side(second) }
     }
 
     /// With a stack of its own: a hostile tree is deeper than a thread's.
     fn walk(&mut self, top: Frame<'w>) -> Result<()> {
-        let mut stack = vec![top];
+        let mut stack = Levels::default();
+        stack.push(top);
         while let Some(frame) = stack.last_mut() {
             self.cx.cancel.check()?;
             let Some((first, second)) = frame.next()? else {
                 stack.pop();
-                if !stack.is_empty() {
+                if stack.last().is_some() {
                     self.path.pop();
                 }
                 continue;
@@ -201,27 +209,36 @@ impl<'w> Walk<'w> {
 impl Frame<'_> {
     /// The next name, with what stands under it in the first and in the second folder.
     fn next(&mut self) -> Result<Option<(Option<Node>, Option<Node>)>> {
-        let order = match (peek(&mut self.first), peek(&mut self.second)) {
+        let order = match (self.first.peek(), self.second.peek()) {
             (None, None) => return Ok(None),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
             // An error is taken first, and told.
-            (Some(Err(_)), _) => Ordering::Less,
-            (_, Some(Err(_))) => Ordering::Greater,
+            (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
+            (None, Some(_)) | (_, Some(Err(_))) => Ordering::Greater,
             (Some(Ok(first)), Some(Ok(second))) => first.name.cmp(&second.name),
         };
-        let first = if order.is_le() { take(&mut self.first)? } else { None };
-        let second = if order.is_ge() { take(&mut self.second)? } else { None };
+        let first = if order.is_le() { self.first.next.take().transpose()? } else { None };
+        let second = if order.is_ge() { self.second.next.take().transpose()? } else { None };
         Ok(Some((first, second)))
     }
 }
 
-fn peek<'f>(nodes: &'f mut Option<Peekable<Nodes<'_>>>) -> Option<&'f Result<Node>> {
-    nodes.as_mut().and_then(Peekable::peek)
+impl Side<'_> {
+    fn peek(&mut self) -> Option<&Result<Node>> {
+        if self.next.is_none() {
+            self.next = self.nodes.as_mut()?.next();
+        }
+        self.next.as_ref()
+    }
 }
 
-fn take(nodes: &mut Option<Peekable<Nodes<'_>>>) -> Result<Option<Node>> {
-    nodes.as_mut().and_then(Iterator::next).transpose()
+impl Level for Frame<'_> {
+    fn held_bytes(&self) -> usize {
+        [&self.first, &self.second].into_iter().flat_map(|side| &side.nodes).map(Nodes::held_bytes).sum()
+    }
+
+    fn rest(&mut self) {
+        [&mut self.first, &mut self.second].into_iter().flat_map(|side| &mut side.nodes).for_each(Nodes::rest);
+    }
 }
 
 fn tree_of(node: &Node) -> Option<ChunkId> {

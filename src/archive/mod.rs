@@ -2,16 +2,16 @@
 
 use std::io::Write;
 
-use crate::error::{Result, with_causes};
+use crate::error::Result;
 use crate::format::metadata::Xattr;
 use crate::format::name::TreePath;
 use crate::format::tree::{Node, NodeKind};
 use crate::listing::{self, Entry, Options, write_content};
 use crate::progress::{Context, Problem};
-use crate::repo::fetch::{Reader, is_damage};
+use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Snapshot;
 use crate::tree::links::GroupsBelow;
-use crate::tree::xattrs::read_value;
+use crate::tree::xattrs::read_xattrs;
 
 mod tar;
 mod zip;
@@ -141,17 +141,9 @@ impl Writer<'_> {
     }
 
     fn xattrs(&mut self, path: &TreePath, node: &Node) -> Result<Vec<Xattr>> {
-        let mut xattrs = Vec::with_capacity(node.xattrs.len());
-        for xattr in &node.xattrs {
-            match read_value(self.reader, &xattr.value) {
-                Ok(value) => xattrs.push(Xattr { name: xattr.name.clone(), value }),
-                Err(error) if is_damage(&error) => {
-                    let name = xattr.name.escape_ascii();
-                    self.problem(path, format!("the extended attribute {name} is lost: {}", with_causes(&error)));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let mut lost = Vec::new();
+        let xattrs = read_xattrs(self.reader, &node.xattrs, &mut |what| lost.push(what))?;
+        lost.into_iter().for_each(|what| self.problem(path, what));
         Ok(xattrs)
     }
 

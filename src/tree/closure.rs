@@ -2,7 +2,7 @@
 
 use super::read::{ChunkSource, read, read_list};
 use crate::error::Result;
-use crate::format::snapshot::{Body, TableRef};
+use crate::format::snapshot::Body;
 use crate::format::tree::{Content, FolderChunk, ListChunk, Node, NodeKind, Piece, XattrValue};
 use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
@@ -32,24 +32,19 @@ pub fn for_each_needed(
     cancel: &Cancel,
     enter: &mut dyn FnMut(&Needed) -> Result<bool>,
 ) -> Result<()> {
-    let tables = [(body.births.as_ref(), ChunkKind::Birth), (body.links.as_ref(), ChunkKind::Link)];
-    let table =
-        |(table, of): (Option<&TableRef>, ChunkKind)| table.map(|table| Step::List { id: table.list, of, owner: None });
-    let mut walk = Walk { enter, steps: tables.into_iter().filter_map(table).collect() };
-    walk.steps.push(Step::Folder(body.root));
+    let mut walk = Walk { enter, steps: Vec::new() };
+    for (table, of) in [(body.births.as_ref(), ChunkKind::Birth), (body.links.as_ref(), ChunkKind::Link)] {
+        if let Some(table) = table {
+            walk.push_list(table.list, of, None)?;
+        }
+    }
+    walk.push_folder(body.root)?;
     while let Some(step) = walk.steps.pop() {
         cancel.check()?;
         let before = walk.steps.len();
         match step {
-            Step::Folder(id) if walk.needs(Needed { kind: ChunkKind::Node, id, len: None, owner: None })? => {
-                walk.folder(read(source, ChunkKind::Node, &id)?)?;
-            }
-            Step::List { id, of, owner }
-                if walk.needs(Needed { kind: ChunkKind::List, id, len: None, owner: None })? =>
-            {
-                walk.list(read_list(source, &id, None)?, of, owner)?;
-            }
-            Step::Folder(_) | Step::List { .. } => {}
+            Step::Folder(id) => walk.folder(read(source, ChunkKind::Node, &id)?)?,
+            Step::List { id, of, owner } => walk.list(read_list(source, &id, None)?, of, owner)?,
         }
         // The last one is taken next; neighbours lie together in the repository.
         walk.steps[before..].reverse();
@@ -67,20 +62,28 @@ enum Step {
 
 struct Walk<'w> {
     enter: &'w mut dyn FnMut(&Needed) -> Result<bool>,
+    /// What was entered and is still to be read: each chunk stands here once for each time that `enter` wanted it.
     steps: Vec<Step>,
 }
 
 impl Walk<'_> {
-    fn needs(&mut self, needed: Needed) -> Result<bool> {
-        (self.enter)(&needed)
+    fn push_folder(&mut self, id: ChunkId) -> Result<()> {
+        if (self.enter)(&Needed { kind: ChunkKind::Node, id, len: None, owner: None })? {
+            self.steps.push(Step::Folder(id));
+        }
+        Ok(())
+    }
+
+    fn push_list(&mut self, id: ChunkId, of: ChunkKind, owner: Option<u32>) -> Result<()> {
+        if (self.enter)(&Needed { kind: ChunkKind::List, id, len: None, owner: None })? {
+            self.steps.push(Step::List { id, of, owner });
+        }
+        Ok(())
     }
 
     fn folder(&mut self, chunk: FolderChunk) -> Result<()> {
         match chunk {
-            FolderChunk::Inner { children, .. } => {
-                self.steps.extend(children.into_iter().map(|child| Step::Folder(child.id)));
-                Ok(())
-            }
+            FolderChunk::Inner { children, .. } => children.iter().try_for_each(|child| self.push_folder(child.id)),
             FolderChunk::Leaf(nodes) => nodes.iter().try_for_each(|node| self.node(node)),
         }
     }
@@ -93,21 +96,17 @@ impl Walk<'_> {
             }
         }
         match &node.kind {
-            NodeKind::Folder { tree } => self.steps.push(Step::Folder(*tree)),
-            NodeKind::File { content: Content::List(id), .. } => {
-                self.steps.push(Step::List { id: *id, of: ChunkKind::Data, owner });
-            }
-            NodeKind::File { content: Content::Pieces(pieces), .. } => self.pieces(pieces, ChunkKind::Data, owner)?,
-            _ => {}
+            NodeKind::Folder { tree } => self.push_folder(*tree),
+            NodeKind::File { content: Content::List(id), .. } => self.push_list(*id, ChunkKind::Data, owner),
+            NodeKind::File { content: Content::Pieces(pieces), .. } => self.pieces(pieces, ChunkKind::Data, owner),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn list(&mut self, chunk: ListChunk, of: ChunkKind, owner: Option<u32>) -> Result<()> {
         match chunk {
             ListChunk::Inner { children, .. } => {
-                self.steps.extend(children.into_iter().map(|child| Step::List { id: child.id, of, owner }));
-                Ok(())
+                children.iter().try_for_each(|child| self.push_list(child.id, of, owner))
             }
             ListChunk::Leaf(pieces) => self.pieces(&pieces, of, owner),
         }
@@ -116,7 +115,7 @@ impl Walk<'_> {
     fn pieces(&mut self, pieces: &[Piece], kind: ChunkKind, owner: Option<u32>) -> Result<()> {
         for piece in pieces {
             if let Piece::Chunk { id, len } = piece {
-                self.needs(Needed { kind, id: *id, len: Some(*len), owner })?;
+                (self.enter)(&Needed { kind, id: *id, len: Some(*len), owner })?;
             }
         }
         Ok(())

@@ -15,11 +15,7 @@ const VALUE_BYTES_MAX: u64 = 64 << 10;
 ///
 /// # Errors
 /// The store fails.
-pub fn read_xattrs(
-    source: &dyn ChunkSource,
-    xattrs: &[NodeXattr],
-    lost: &mut dyn FnMut(String),
-) -> Result<Vec<Xattr>> {
+pub fn read_xattrs(source: &dyn ChunkSource, xattrs: &[NodeXattr], lost: &mut dyn FnMut(String)) -> Result<Vec<Xattr>> {
     let mut left = XATTR_VALUES_BYTES_MAX;
     let mut read = Vec::with_capacity(xattrs.len());
     for xattr in xattrs {
