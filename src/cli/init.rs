@@ -37,7 +37,7 @@ pub(super) fn make(
     if open::open_store(&path).is_ok() {
         return Err(Error::RepositoryExists { location: path.display().to_string() });
     }
-    let key = open::first_key(global, kdf)?;
+    let key = open::first_key(global, kdf, cx)?;
     let store = open::create_store(&path)?;
     let location = store.path().display().to_string();
     let id = Repository::init(store, &key, options, &places, &open::identity(), cx)?;

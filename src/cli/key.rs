@@ -15,7 +15,7 @@ pub(super) fn run(global: &Global, command: &KeyCommand, cx: &Context<'_>) -> Re
     match command {
         KeyCommand::List => print_slots(global, &repository.slots(cx)?)?,
         KeyCommand::Add(args) => {
-            let id = repository.add_key(&open::further_key(&args.key, &args.name)?, cx)?;
+            let id = repository.add_key(&open::further_key(&args.key, &args.name, cx)?, cx)?;
             say(global, "added", &id.to_string(), &id.short())?;
         }
         KeyCommand::Remove { id } => {
@@ -23,7 +23,7 @@ pub(super) fn run(global: &Global, command: &KeyCommand, cx: &Context<'_>) -> Re
             say(global, "removed", &id.to_string(), &id.short())?;
         }
         KeyCommand::Passwd(args) => {
-            let id = repository.change_key(&key, &open::further_key(args, "")?, cx)?;
+            let id = repository.change_key(&key, &open::further_key(args, "", cx)?, cx)?;
             say(global, "changed", &id.to_string(), &id.short())?;
         }
     }

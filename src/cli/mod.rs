@@ -17,6 +17,7 @@ mod init;
 mod key;
 mod ls;
 mod open;
+mod passphrase;
 mod render;
 mod restore;
 mod snapshots;
@@ -62,6 +63,7 @@ pub fn run() -> ExitCode {
     let matches = Cli::command().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     prefer_flags(&mut cli.global, innermost(&matches));
+    leave_no_core();
     let cancel = Cancel::new();
     let outcome = watch_signals(&cancel).and_then(|()| dispatch(&cli, &cancel));
     match outcome {
@@ -71,6 +73,15 @@ pub fn run() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A core dump would hold keys. A limit of 1 also keeps it from programs that collect them: core(5).
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    let limit = Rlimit { current: Some(maximum.map_or(1, |maximum| maximum.min(1))), maximum };
+    // Ignored: nothing but a core dump would be different.
+    let _ = setrlimit(Resource::Core, limit);
 }
 
 /// The matches of the command itself, where options of every command stand as well.

@@ -2,15 +2,15 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::args::{Global, Kdf, NewKeyArgs};
+use super::passphrase::{self, ask, given};
 use crate::env::random_bytes;
 use crate::error::{Error, Result};
 use crate::keys::kdf::Argon2Cost;
@@ -20,9 +20,6 @@ use crate::repo::objects::Objects;
 use crate::repo::state::{make_folder, publish_secret, read_secret};
 use crate::repo::{Found, Identity, Places, Repository};
 use crate::store::local::{LocalStore, OpenError};
-
-/// The longest passphrase that is read from a file or a command, in bytes.
-const PASSPHRASE_BYTES_MAX: u64 = 64 << 10;
 
 /// The folder of the repository.
 pub(super) fn repository_path(global: &Global) -> Result<PathBuf> {
@@ -135,37 +132,26 @@ fn key_source(global: &Global) -> Result<KeySource> {
     if let Some(path) = &global.key_file {
         return read_key_file(path);
     }
-    match given_passphrase(global)? {
+    match given(global)? {
         Some(passphrase) => Ok(KeySource::Passphrase(passphrase)),
         None => Ok(KeySource::Passphrase(ask("passphrase: ")?)),
     }
 }
 
 /// The key for the first slot of a new repository; a key file is made when it is absent, a passphrase asked for twice.
-pub(super) fn first_key(global: &Global, kdf: &Kdf) -> Result<NewKey> {
+pub(super) fn first_key(global: &Global, kdf: &Kdf, cx: &Context<'_>) -> Result<NewKey> {
     let source = match &global.key_file {
         Some(path) => make_key_file(path)?,
-        None => KeySource::Passphrase(match given_passphrase(global)? {
-            Some(passphrase) => passphrase,
-            None => ask_twice()?,
-        }),
+        None => KeySource::Passphrase(passphrase::first(global, cx)?),
     };
     Ok(NewKey { source, cost: cost(kdf)?, label: "first".to_owned() })
 }
 
 /// The key for a further slot.
-pub(super) fn further_key(args: &NewKeyArgs, name: &str) -> Result<NewKey> {
-    let source = if let Some(path) = &args.new_key_file {
-        make_key_file(path)?
-    } else if let Some(command) = &args.new_password_command {
-        KeySource::Passphrase(passphrase_from_command(command)?)
-    } else if let Some(path) = &args.new_password_file {
-        KeySource::Passphrase(passphrase_from_file(path)?)
-    } else {
-        KeySource::Passphrase(match passphrase_from_environment("CADDIS_NEW_PASSWORD")? {
-            Some(passphrase) => passphrase,
-            None => ask_twice()?,
-        })
+pub(super) fn further_key(args: &NewKeyArgs, name: &str, cx: &Context<'_>) -> Result<NewKey> {
+    let source = match &args.new_key_file {
+        Some(path) => make_key_file(path)?,
+        None => KeySource::Passphrase(passphrase::further(args, cx)?),
     };
     Ok(NewKey { source, cost: cost(&args.kdf)?, label: name.to_owned() })
 }
@@ -196,83 +182,4 @@ fn make_key_file(path: &Path) -> Result<KeySource> {
         publish_secret(path, &Zeroizing::new(random_bytes()?))?;
     }
     read_key_file(path)
-}
-
-fn given_passphrase(global: &Global) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    if let Some(command) = &global.password_command {
-        return passphrase_from_command(command).map(Some);
-    }
-    if let Some(path) = &global.password_file {
-        return passphrase_from_file(path).map(Some);
-    }
-    passphrase_from_environment("CADDIS_PASSWORD")
-}
-
-fn passphrase_from_environment(variable: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    match env::var_os(variable) {
-        Some(value) => not_empty(Zeroizing::new(value.into_vec()), variable).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn passphrase_from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let io_error = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(io_error)?;
-    let mut passphrase = Zeroizing::new(Vec::new());
-    file.take(PASSPHRASE_BYTES_MAX).read_to_end(&mut passphrase).map_err(io_error)?;
-    not_empty(without_line_end(passphrase), &path.display().to_string())
-}
-
-fn passphrase_from_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |why: String| Error::Usage(format!("the password command failed: {why}"));
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    let mut passphrase = Zeroizing::new(Vec::new());
-    if let Some(out) = child.stdout.take() {
-        out.take(PASSPHRASE_BYTES_MAX).read_to_end(&mut passphrase).map_err(|error| failed(error.to_string()))?;
-    }
-    let status = child.wait().map_err(|error| failed(error.to_string()))?;
-    if !status.success() {
-        return Err(failed(status.to_string()));
-    }
-    not_empty(without_line_end(passphrase), "the password command")
-}
-
-fn without_line_end(mut passphrase: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
-    if passphrase.last() == Some(&b'\n') {
-        passphrase.pop();
-        if passphrase.last() == Some(&b'\r') {
-            passphrase.pop();
-        }
-    }
-    passphrase
-}
-
-fn not_empty(passphrase: Zeroizing<Vec<u8>>, source: &str) -> Result<Zeroizing<Vec<u8>>> {
-    if passphrase.is_empty() {
-        Err(Error::Usage(format!("the passphrase from {source} is empty")))
-    } else {
-        Ok(passphrase)
-    }
-}
-
-fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
-    if !io::stdin().is_terminal() {
-        let ways = "--password-file, --password-command, --key-file or CADDIS_PASSWORD";
-        return Err(Error::Usage(format!("no passphrase was given, and there is no terminal to ask on: use {ways}")));
-    }
-    let answer = rpassword::prompt_password(prompt).map_err(|source| match source.kind() {
-        io::ErrorKind::Interrupted => Error::Interrupted,
-        _ => Error::Io { action: "read the passphrase from", path: "/dev/tty".into(), source },
-    })?;
-    not_empty(Zeroizing::new(answer.into_bytes()), "the terminal")
-}
-
-fn ask_twice() -> Result<Zeroizing<Vec<u8>>> {
-    let first = ask("new passphrase: ")?;
-    if *ask("once more: ")? == *first { Ok(first) } else { Err(Error::Usage("the two passphrases differ".to_owned())) }
 }
