@@ -26,6 +26,7 @@ pub(super) struct Findings {
 #[derive(Default)]
 struct Errors {
     by_object: BTreeMap<ObjectName, Error>,
+    leftovers: BTreeSet<ObjectName>,
     path_bytes: usize,
 }
 
@@ -50,6 +51,11 @@ impl Findings {
     /// Something is wrong with an object. Only the first thing is kept: others follow from it.
     pub(super) fn error(&self, object: ObjectName, what: String) {
         self.lock().entry(object, || what);
+    }
+
+    /// An object is of another repository: nothing is wrong with this one.
+    pub(super) fn leftover(&self, object: ObjectName) {
+        self.lock().leftovers.insert(object);
     }
 
     /// What is wrong with an object costs something.
@@ -98,6 +104,7 @@ impl Findings {
         let errors = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         Report {
             errors: errors.by_object.into_iter().map(|(object, error)| error.of(object)).collect(),
+            leftovers: errors.leftovers.into_iter().collect(),
             snapshots,
             packs,
             packs_read: self.packs_read.into_inner(),

@@ -77,6 +77,9 @@ pub enum ReadData {
 pub struct Report {
     /// What is wrong, in the order of the objects' names.
     pub errors: Vec<Finding>,
+    /// Statements that no owner of this repository has signed: those of an `init` that was killed while another one made it.
+    /// They are whole, nobody obeys them, and they say nothing of damage.
+    pub leftovers: Vec<ObjectName>,
     /// Snapshots whose trees were walked.
     pub snapshots: u64,
     /// Packs that are there.

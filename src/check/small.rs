@@ -18,6 +18,7 @@ use crate::format::snapshot::{self, SNAPSHOT_BYTES_MAX};
 use crate::id::{ObjectId, SnapshotId};
 use crate::progress::{Context, Silent};
 use crate::repo::Repository;
+use crate::repo::charter::is_of_another_owner;
 use crate::repo::snapshots::SnapshotGraph;
 use crate::store::{Listed, ObjectKind, ObjectName};
 
@@ -86,6 +87,10 @@ impl Small<'_> {
         drop(held);
         self.cx.progress.done(1, listed.bytes);
         let Some(error) = checked.map_or_else(finding_of, |()| Ok(None))? else { return Ok(()) };
+        if is_of_another_owner(&error) {
+            self.findings.leftover(name);
+            return Ok(());
+        }
         let of_nobody = matches!(error, Error::Object { source: ObjectError::UnknownPrincipal(_), .. });
         if kind == ObjectKind::Snapshots && of_nobody {
             self.without_writer.lock().unwrap_or_else(PoisonError::into_inner).insert(listed.id.into());

@@ -9,9 +9,14 @@ use super::{Outcome, open, print_line, render, tell};
 use crate::check::{self, Finding, Options, ReadData, Report, Verdict, storage};
 use crate::error::Result;
 use crate::progress::Context;
+use crate::store::ObjectName;
 
 /// Snapshots and paths that are shown of each object; JSON has more of them.
 const SHOWN: usize = 8;
+
+/// What is said of a statement that is of another repository.
+const LEFTOVER: &str =
+    "no owner of this repository has signed it, as when an init is killed beside another one; it does no harm";
 
 pub(super) fn run(global: &Global, args: &CheckArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
     let report = report(global, args, cx)?;
@@ -50,9 +55,12 @@ fn options(args: &CheckArgs) -> Options {
 fn print_report(global: &Global, report: &Report) -> Result<()> {
     if global.json {
         report.errors.iter().try_for_each(|error| print_line(&render::json_line(&finding_json(error))))?;
+        report.leftovers.iter().try_for_each(|object| print_line(&render::json_line(&leftover_json(*object))))?;
         return print_line(&render::json_line(&summary_json(report)));
     }
     report.errors.iter().flat_map(finding_lines).for_each(|line| tell(&line));
+    let leftover = |object: &ObjectName| super::report(global, &format!("{object}: {LEFTOVER}"));
+    report.leftovers.iter().try_for_each(leftover)?;
     super::report(global, &summary_line(report))
 }
 
@@ -76,11 +84,21 @@ fn finding_json(finding: &Finding) -> Value {
     document
 }
 
+fn leftover_json(object: ObjectName) -> Value {
+    json!({
+        "message_type": "leftover",
+        "kind": object.kind().folder(),
+        "object": object.path(),
+        "what": LEFTOVER,
+    })
+}
+
 fn summary_json(report: &Report) -> Value {
     json!({
         "message_type": "summary",
         "num_errors": report.errors.len(),
         "repairable_errors": report.repairable_errors(),
+        "leftovers": report.leftovers.len(),
         "snapshots": report.snapshots,
         "packs": report.packs,
         "packs_read": report.packs_read,

@@ -26,7 +26,8 @@ pub struct Charter {
 }
 
 impl Charter {
-    /// Reads all statements. One that is damaged or signed by nobody who may is junk: reported, not obeyed, not in the way.
+    /// Reads all statements. One that is damaged is junk: reported, not obeyed, not in the way. One that is whole and that no
+    /// owner has signed is not obeyed either; two `init` at once leave such, and nobody need hear of it every day.
     ///
     /// # Errors
     /// The store fails, a statement of an owner needs a newer version of the program, or there are more statements than can be.
@@ -48,6 +49,8 @@ impl Charter {
                 Ok(statement) => {
                     charter.statements.insert(statement.id, statement);
                 }
+                // No command but a check has a word for what never belonged to this repository.
+                Err(error) if is_of_another_owner(&error) => {}
                 Err(error) if is_junk(&error) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
@@ -181,6 +184,13 @@ impl Author<'_> {
 
 fn name_of(id: StatementId) -> ObjectName {
     ObjectName::new(ObjectKind::Charter, id)
+}
+
+/// Whether a statement is whole, as its name says, and signed by no owner of this repository: it belongs to another one, which
+/// an `init` left that was killed beside the one that came first. Nothing of this repository is damaged where that lies. An
+/// owner's statement that has changed since has no longer the hash that is its name, which is found first.
+pub(crate) fn is_of_another_owner(error: &Error) -> bool {
+    matches!(error, Error::Object { object, source: ObjectError::BadSignature } if object.kind() == ObjectKind::Charter)
 }
 
 /// Whether an error means that the object is nothing, and not that the store or this program is not up to it.

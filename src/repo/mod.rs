@@ -332,7 +332,7 @@ fn leftovers(objects: &Objects) -> Result<Vec<ObjectName>> {
     Ok(names)
 }
 
-/// Deletes what belongs to no repository. What cannot be deleted is reported as junk whenever it is seen, and does no harm.
+/// Deletes what belongs to no repository. What cannot be deleted does no harm, and a check says what it is.
 fn clear_away(objects: &Objects, names: Vec<ObjectName>, cx: &Context<'_>) {
     names.into_iter().filter_map(|name| objects.delete(name).err()).for_each(|error| {
         cx.progress.note(&format!("something of an init that came to nothing stays behind: {}", with_causes(&error)));

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread;
 
 use caddis::backup::Report;
+use caddis::check::{self, Verdict, check};
 use caddis::error::{Error, Result};
 use caddis::id::SnapshotId;
-use caddis::store::ObjectKind;
 use caddis::store::faulty::{Ending, Fault, FaultyStore, Operations};
 use caddis::store::memory::MemoryStore;
+use caddis::store::{ObjectKind, Store};
 
 use crate::compare::Tree;
 use crate::keys::{CHANGES, Change, KEYS, lab_with_two_keys, opening};
@@ -160,6 +161,94 @@ fn of_two_inits_at_once_one_makes_the_repository_and_the_other_is_told() {
         let found = winner.check(&store);
         assert!(found.problems().is_empty(), "{context}: {:?}", found.problems());
     }
+}
+
+/// One `init` stands at an operation; meanwhile another one begins, and is stopped for ever at an operation of its own. Then the
+/// first goes on. Answers how many statements are left that are of no use.
+fn init_beside_one_that_never_ends(first_at: u64, other_at: u64) -> usize {
+    let context = format!("the first stands at operation {first_at}, the other for ever at {other_at}");
+    let folder = scratch();
+    let [first, other, fresh] = ["alpha", "beta", "fresh"].map(|host| Machine::new(folder.path(), host));
+    let store = Arc::new(MemoryStore::new());
+    let standing = Arc::new(FaultyStore::failing(store.clone(), Operations::All, Fault::StopFrom, other_at));
+    thread::scope(|scope| {
+        let let_go = LetGo(&standing);
+        let begin_another = || {
+            scope.spawn(|| {
+                let _ = other.init(&standing);
+                standing.let_go(Ending::Failed);
+            });
+            standing.wait_until_stopped();
+        };
+        let ended = stopped(&store, (first_at, Ending::Done), |store| first.init(store), begin_another);
+        // The other one may have come first, with its last operations still before it.
+        let is_told = matches!(ended, Err(Error::RepositoryExists { .. }));
+        assert!(ended.is_ok() || is_told, "{context}: {ended:?}");
+        let world = World::at(1);
+        let repository = fresh.open(&store, &world).expect(&context);
+        assert!(world.problems().is_empty(), "{context}: {:?}", world.problems());
+        let report = check(&repository, &check::Options::default(), &world.cx()).expect(&context);
+        assert_eq!(report.verdict(), Verdict::Sound, "{context}: {:?}", report.errors);
+        assert_eq!(report.withheld, None, "{context}");
+        let useful = repository.statements.len();
+        let there = names(&store, ObjectKind::Charter).len();
+        assert_eq!(report.leftovers.len(), there - useful, "{context}: {:?}", report.leftovers);
+        drop(let_go);
+        there - useful
+    })
+}
+
+/// Of two inits at once, the one that comes second clears away what it has put. Killed before it could, it left statements that
+/// every check called damage, for ever.
+#[test]
+fn what_an_init_leaves_that_was_killed_beside_another_one_is_no_damage() {
+    let empty = Arc::new(MemoryStore::new());
+    let machine = Lab::new().machine("counter");
+    let operations = operations(&empty, |store| machine.init(store));
+    let pairs = (0..operations).flat_map(|first_at| (0..operations).map(move |other_at| (first_at, other_at)));
+    let left = pairs.map(|(first_at, other_at)| init_beside_one_that_never_ends(first_at, other_at)).max();
+    assert_eq!(left, Some(3), "generation, bundle and access");
+}
+
+/// Whoever can put objects cannot make damage look like such a leftover.
+#[test]
+fn a_statement_that_is_damaged_or_gone_is_missed_whatever_lies_beside_it() {
+    let lab = Lab::new();
+    lab.write_old_tree();
+    lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap();
+    let foreign: Vec<_> =
+        Lab::new().store.objects().into_iter().filter(|(name, _)| name.kind() == ObjectKind::Charter).collect();
+    let whole = lab.store.objects();
+    let world = World::at(2);
+    let report = |store: &Arc<MemoryStore>| {
+        let repository = lab.machine.copied_to(scratch().path()).open(store, &world).ok()?;
+        Some(check(&repository, &check::Options::default(), &world.cx()).unwrap())
+    };
+    let mut named = 0;
+    for name in names(&lab.store, ObjectKind::Charter) {
+        for (of_another, _) in &foreign {
+            let store = Arc::new((*lab.store).clone());
+            foreign.iter().for_each(|(name, bytes)| store.put(name, bytes).unwrap());
+            let beside = report(&store).unwrap();
+            assert_eq!((beside.verdict(), beside.leftovers.len()), (Verdict::Sound, foreign.len()));
+            // Its bytes under the name of an own statement are damage.
+            let bytes = store.objects()[of_another].to_vec();
+            assert!(store.corrupt(&name, |own| own.clone_from(&bytes)));
+            if let Some(report) = report(&store) {
+                assert!(report.errors.iter().any(|error| error.object == name), "{name}: {:?}", report.errors);
+                named += 1;
+            }
+            // An own statement that is gone is missed as it would be without them.
+            store.delete(&name).unwrap();
+            let with = report(&store);
+            foreign.iter().for_each(|(name, _)| store.delete(name).unwrap());
+            let without = report(&store);
+            let told = |report: Option<check::Report>| report.map(|report| (report.errors, report.withheld));
+            assert_eq!(told(with), told(without), "{name}");
+        }
+    }
+    assert!(named > 0, "some statements can be missing");
+    assert_eq!(lab.store.objects(), whole);
 }
 
 /// Stops a change of keys at each of its operations, with another machine's backup meanwhile.
