@@ -16,13 +16,13 @@
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use super::IndexError;
 use super::filter::{self, Filter};
@@ -248,23 +248,47 @@ impl RunFile {
     }
 
     /// All rows of `table` at once, read on all cores: opening an index waits for nothing else.
+    ///
+    /// With threads of its own and not those of rayon, which nothing in this module may use: a reader that misses a chunk
+    /// opens the index again behind a lock, and while one of rayon's threads waits for others, it takes up another task, which may
+    /// miss a chunk as well and wait for that lock for ever.
     fn resident<R: Row + Clone + Default + Send>(&self, table: Table<R>) -> Result<Vec<R>, IndexError> {
         const PIECE_PAGES: usize = 64;
-        let per_page = R::PER_PAGE as usize;
+        let per_piece = PIECE_PAGES * R::PER_PAGE as usize;
         let mut rows = vec![R::default(); table.rows as usize];
-        let pieces = rows.par_chunks_mut(PIECE_PAGES * per_page).enumerate();
-        pieces.try_for_each(|(piece, rows)| {
-            let mut pages = vec![0; rows.len().div_ceil(per_page) * PAGE_LEN];
-            self.read(table.first_page + (piece * PIECE_PAGES) as u64, &mut pages)?;
-            let (pages, _) = pages.as_chunks::<PAGE_LEN>();
-            for (rows, page) in rows.chunks_mut(per_page).zip(pages) {
-                for (row, bytes) in rows.iter_mut().zip(payload(page).chunks_exact(R::WIDTH)) {
-                    *row = R::take(bytes).ok_or_else(|| self.broken())?;
-                }
+        let count = rows.len().div_ceil(per_piece);
+        let pieces = Mutex::new((table.first_page..).step_by(PIECE_PAGES).zip(rows.chunks_mut(per_piece)));
+        let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some((first_page, rows)) = next() {
+                self.read_rows(first_page, rows)?;
             }
             Ok::<_, IndexError>(())
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(count);
+        thread::scope(|scope| {
+            // Where no thread is to be had, fewer do the work.
+            let others: Vec<_> =
+                (1..threads).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+            let own = work();
+            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.fold(own, Result::and)
         })?;
         Ok(rows)
+    }
+
+    /// Fills `rows` with those that stand from `first_page` on.
+    fn read_rows<R: Row>(&self, first_page: u64, rows: &mut [R]) -> Result<(), IndexError> {
+        let per_page = R::PER_PAGE as usize;
+        let mut pages = vec![0; rows.len().div_ceil(per_page) * PAGE_LEN];
+        self.read(first_page, &mut pages)?;
+        let (pages, _) = pages.as_chunks::<PAGE_LEN>();
+        for (rows, page) in rows.chunks_mut(per_page).zip(pages) {
+            for (row, bytes) in rows.iter_mut().zip(payload(page).chunks_exact(R::WIDTH)) {
+                *row = R::take(bytes).ok_or_else(|| self.broken())?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the file out of the folder; who has it open can go on reading.

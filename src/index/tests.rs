@@ -440,3 +440,19 @@ fn a_read_only_folder_serves_what_it_has_and_the_rest_is_kept_in_memory() {
     assert!(index.runs().len() <= 4);
     assert_eq!(run_files(&dir), before);
 }
+
+/// [`crate::repo::fetch::Reader`] opens an index while it holds a lock that tasks of rayon may wait for. A thread of rayon that waits
+/// for a part of its work takes up another task: it would wait for the lock that it holds itself.
+#[test]
+fn nothing_that_a_look_at_a_repository_does_uses_rayon() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let below = ["index", "store", "seal", "format", "keys"].map(|folder| source.join(folder));
+    let own = ["repo/view.rs", "repo/charter.rs", "repo/members.rs", "repo/objects.rs"].map(|file| source.join(file));
+    let files = below.into_iter().chain(own).flat_map(walkdir::WalkDir::new).map(|entry| entry.unwrap().into_path());
+    let files: Vec<_> = files.filter(|path| path.is_file() && !path.ends_with("index/tests.rs")).collect();
+    assert!(files.len() > 30, "{files:?}");
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("use rayon") && !text.contains("rayon::"), "{}", path.display());
+    }
+}

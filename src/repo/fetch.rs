@@ -143,6 +143,10 @@ impl<'r> Reader<'r> {
     }
 
     /// Looks again, unless that was done since `stale` was taken or just now: a lost pack makes very many chunks missing.
+    ///
+    /// The others wait meanwhile, so that none takes for lost what is found a moment later. That is safe in any thread, also in
+    /// one of rayon's, because nothing below a look uses rayon: a thread that holds the lock never takes up a task that waits for
+    /// it.
     fn refresh(&self, stale: &Arc<View>) -> Result<Arc<View>> {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let now = self.context.clock.elapsed();
