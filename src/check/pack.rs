@@ -13,12 +13,16 @@ use crate::id::{ChunkId, ObjectId, PackId};
 use crate::index::{LocalIndex, Location};
 use crate::keys::domain::ChunkKind;
 use crate::repo::Repository;
+use crate::repo::view::is_unreadable;
 use crate::seal::compress::decompress;
 use crate::seal::hpke::Encapsulation;
-use crate::store::{ByteRange, ObjectName, StoreError};
+use crate::store::{ByteRange, ObjectName, PAGE_BYTES, StoreError};
 
 /// Read from the end of a pack at the first look: the directory of a full pack, unless much of it is padding.
 const TAIL_BYTES: u64 = 32 << 10;
+
+/// Reads of one pack that may fail: with more bad sectors than that a disk is dying, and each failure takes it seconds.
+const FAILED_READS_MAX: u32 = 256;
 
 /// A pack that is there, and what the index says of it.
 pub(super) struct Candidate {
@@ -139,7 +143,21 @@ impl Candidate {
     /// The store does not answer, or the local index fails.
     pub(super) fn prove(&self, repository: &Repository, index: &LocalIndex) -> Result<Verdict> {
         let mut verdict = Verdict::default();
-        let Some(bytes) = self.read(repository, &mut verdict)? else { return Ok(verdict) };
+        let bytes = match self.read(repository) {
+            Ok((bytes, unread)) => {
+                unread.iter().for_each(|error| verdict.wrong(with_causes(error)));
+                bytes
+            }
+            Err(error @ Error::Store { source: StoreError::Absent | StoreError::Unreachable(_), .. }) => {
+                return Err(error);
+            }
+            // More bytes than can be, or none that somebody may read: a reader may get some, but a check promises nothing.
+            Err(error) => {
+                verdict.wrong(with_causes(&error));
+                verdict.unfit = self.rows.iter().map(|row| row.pack.clone()).collect();
+                return Ok(verdict);
+            }
+        };
         if ObjectId::of(&bytes) != ObjectId::from(self.id) {
             verdict.wrong("its bytes do not have the hash that is its name");
         }
@@ -153,18 +171,41 @@ impl Candidate {
         Ok(verdict)
     }
 
-    /// All of its bytes. Where a disk gives an error for some, or there are more than can be, every block that the index
-    /// describes counts as broken: a reader may get some of them, but a check promises nothing.
-    fn read(&self, repository: &Repository, verdict: &mut Verdict) -> Result<Option<Vec<u8>>> {
+    /// All of its bytes, or all that can be read; then also why that is not all.
+    ///
+    /// # Errors
+    /// Those of the store, unless it is the disk that gives an error for some of the bytes.
+    pub(super) fn read(&self, repository: &Repository) -> Result<(Vec<u8>, Option<Error>)> {
         match repository.objects.get_range(self.name(), ByteRange::Whole { limit: PACK_BYTES_MAX }) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error @ Error::Store { source: StoreError::Absent | StoreError::Unreachable(_), .. }) => Err(error),
-            Err(error) => {
-                verdict.wrong(with_causes(&error));
-                verdict.unfit = self.rows.iter().map(|row| row.pack.clone()).collect();
-                Ok(None)
+            Ok(bytes) => Ok((bytes, None)),
+            Err(error) if is_unreadable(&error) && self.bytes <= PACK_BYTES_MAX => {
+                Ok((self.read_around(repository)?, Some(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads smaller and smaller parts of a pack, so that one bad sector costs only the blocks that lie on it. Zeros stand for
+    /// what cannot be read: a seal that holds over them was made over them.
+    fn read_around(&self, repository: &Repository) -> Result<Vec<u8>> {
+        let mut pack = vec![0; usize::try_from(self.bytes).expect("a pack fits in memory")];
+        let mut parts = vec![0..self.bytes];
+        let mut failures = 0;
+        while let Some(part) = parts.pop() {
+            let len = part.end - part.start;
+            match repository.objects.get_range(self.name(), ByteRange::At { offset: part.start, len }) {
+                Ok(bytes) => pack[part.start as usize..part.end as usize].copy_from_slice(&bytes),
+                Err(error) if is_unreadable(&error) => {
+                    failures += 1;
+                    let middle = (part.start + len / 2).next_multiple_of(PAGE_BYTES as u64);
+                    if failures < FAILED_READS_MAX && middle < part.end {
+                        parts.extend([part.start..middle, middle..part.end]);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
+        Ok(pack)
     }
 
     /// The pack says itself what it holds: the index must say the same.

@@ -18,7 +18,7 @@ use crate::index::{LocalIndex, Location, OpenError};
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::open_pack::PACK_CHUNKS_MAX;
-use crate::store::{ByteRange, ObjectKind, ObjectName};
+use crate::store::{ObjectKind, ObjectName};
 
 /// Packs that are opened at the same time: so many that their chunks fit in one segment.
 const BATCH_PACKS: usize = CHUNKS_MAX as usize / PACK_CHUNKS_MAX;
@@ -50,7 +50,7 @@ impl<'a> Unnamed<'a> {
         self.index.is_none() && self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// Opens all packs. **Not to be called by a thread of rayon**: an index sorts with its help.
+    /// Opens all packs.
     pub(super) fn open(&mut self, cx: &Context<'_>) -> Result<()> {
         let key = blake3::derive_key("caddis local check index key", self.repository.keyring.domain.secret());
         let opened = LocalIndex::open(&folder(self.repository), &key, &[], &mut |id| Err(not_listed(id)));
@@ -93,9 +93,8 @@ impl<'a> Unnamed<'a> {
 
     /// The rows of what can be read of a pack; nothing if it cannot even be opened.
     fn segment_of(&self, pack: &Candidate) -> Result<Option<Segment>> {
-        let range = ByteRange::Whole { limit: PACK_BYTES_MAX };
-        let bytes = match self.repository.objects.get_range(pack.name(), range) {
-            Ok(bytes) => bytes,
+        let bytes = match pack.read(self.repository) {
+            Ok((bytes, _)) => bytes,
             Err(error) => return super::finding_of(error).map(|_| None),
         };
         let Ok(opened) = pack.open(self.repository, &bytes) else { return Ok(None) };

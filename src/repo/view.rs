@@ -176,7 +176,7 @@ impl Repository {
 }
 
 /// Whether a disk gave an error for the object's bytes.
-pub(super) fn is_unreadable(error: &Error) -> bool {
+pub(crate) fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Store { source: StoreError::Unreadable(_), .. })
 }
 

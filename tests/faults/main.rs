@@ -10,6 +10,7 @@ mod lab;
 #[path = "../common/compare.rs"]
 mod compare;
 
+mod bad_sectors;
 mod cache;
 mod changing;
 mod cuts;
