@@ -2,8 +2,8 @@
 //! [`Context`] hands both down, with the clock.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::env::Clock;
 use crate::error::{Error, Result};
@@ -49,6 +49,47 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {}
+
+/// Keeps problems back, and hands everything else on: for somebody who finds out more about them, and says it in a report.
+pub struct HeldBack<'a> {
+    to: &'a dyn Progress,
+    problems: Mutex<Vec<Problem>>,
+}
+
+impl<'a> HeldBack<'a> {
+    /// Hands on to `to`.
+    pub fn new(to: &'a dyn Progress) -> Self {
+        Self { to, problems: Mutex::default() }
+    }
+
+    /// Says what was kept back, for lack of a report.
+    pub fn release(self) {
+        let problems = self.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+        problems.iter().for_each(|problem| self.to.problem(problem));
+    }
+}
+
+impl Progress for HeldBack<'_> {
+    fn current(&self, path: &[u8]) {
+        self.to.current(path);
+    }
+
+    fn done(&self, items: u64, bytes: u64) {
+        self.to.done(items, bytes);
+    }
+
+    fn ahead(&self, items: u64, bytes: u64) {
+        self.to.ahead(items, bytes);
+    }
+
+    fn problem(&self, problem: &Problem) {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem.clone());
+    }
+
+    fn note(&self, text: &str) {
+        self.to.note(text);
+    }
+}
 
 /// Tells an operation to stop at the next good moment.
 #[derive(Clone, Debug, Default)]

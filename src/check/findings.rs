@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Finding, Report, is_repairable};
+use crate::error::Result;
 use crate::format::name::TreePath;
 use crate::id::SnapshotId;
+use crate::repo::rollback::Withheld;
 use crate::store::{ObjectKind, ObjectName};
 
 /// Paths that are kept for each object: more than anybody reads.
@@ -19,6 +21,8 @@ const PATH_BYTES_MAX: usize = 16 << 20;
 #[derive(Default)]
 pub(super) struct Findings {
     errors: Mutex<Errors>,
+    snapshots: AtomicU64,
+    packs: AtomicU64,
     packs_read: AtomicU64,
     bytes: AtomicU64,
 }
@@ -95,21 +99,46 @@ impl Findings {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The trees of all snapshots are walked, perhaps not for the first time.
+    pub(super) fn begin_walk(&self) {
+        self.snapshots.store(0, Ordering::Relaxed);
+    }
+
+    /// The tree of a snapshot was walked.
+    pub(super) fn walked(&self) {
+        self.snapshots.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A pack was looked at.
+    pub(super) fn looked_at_pack(&self) {
+        self.packs.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A pack was read whole.
     pub(super) fn read_pack(&self) {
         self.packs_read.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn into_report(self, snapshots: u64, packs: u64) -> Report {
+    /// What was found by the time at which a check came to its end, or to that of the user's patience.
+    pub(super) fn into_report(self, ended: Result<Option<Withheld>>) -> Result<Report> {
+        match ended {
+            Ok(withheld) => Ok(Report { withheld, ..self.report() }),
+            Err(crate::error::Error::Interrupted) => Ok(self.report().interrupted()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn report(self) -> Report {
         let errors = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         Report {
             errors: errors.by_object.into_iter().map(|(object, error)| error.of(object)).collect(),
             leftovers: errors.leftovers.into_iter().collect(),
-            snapshots,
-            packs,
+            snapshots: self.snapshots.into_inner(),
+            packs: self.packs.into_inner(),
             packs_read: self.packs_read.into_inner(),
             bytes: self.bytes.into_inner(),
             withheld: None,
+            is_interrupted: false,
         }
     }
 
@@ -159,7 +188,7 @@ mod tests {
                 findings.loss(pack, || "gone".into(), Loss { snapshot, path: &path, repairable: false });
             }
         }
-        let report = findings.into_report(2, 1);
+        let report = findings.into_report(Ok(None)).unwrap();
         let [error] = &report.errors[..] else { panic!("one object, one error: {}", report.errors.len()) };
         assert_eq!((error.paths.len(), error.more_paths), (PATHS_MAX, 10));
         assert_eq!(error.snapshots.len(), 2);
@@ -179,7 +208,7 @@ mod tests {
                 findings.loss(pack, String::new, Loss { snapshot, path: &path, repairable: true });
             }
         }
-        let report = findings.into_report(1, 6);
+        let report = findings.into_report(Ok(None)).unwrap();
         let kept: usize = report.errors.iter().flat_map(|error| &error.paths).map(Vec::len).sum();
         assert!((PATH_BYTES_MAX..PATH_BYTES_MAX + 8192).contains(&kept), "{kept}");
         assert!(report.errors[5].more_paths > 0);

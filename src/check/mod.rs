@@ -29,7 +29,7 @@
 use crate::error::{Error, Result, with_causes};
 use crate::id::SnapshotId;
 use crate::keys::keyring::Rights;
-use crate::progress::{Context, Silent};
+use crate::progress::{Context, HeldBack, Silent};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
 use crate::repo::rollback::Withheld;
@@ -82,7 +82,7 @@ pub struct Report {
     pub leftovers: Vec<ObjectName>,
     /// Snapshots whose trees were walked.
     pub snapshots: u64,
-    /// Packs that are there.
+    /// Packs that were looked at: all that are there.
     pub packs: u64,
     /// Packs that were read from the first byte to the last.
     pub packs_read: u64,
@@ -90,6 +90,8 @@ pub struct Report {
     pub bytes: u64,
     /// What this machine has seen in the repository earlier and is not there now.
     pub withheld: Option<Withheld>,
+    /// Whether the user put an end to it. What was found stands; there may be more, and what it costs may not be known yet.
+    pub is_interrupted: bool,
 }
 
 /// What is wrong with an object, and what that costs.
@@ -136,6 +138,17 @@ impl Report {
         Ok(Self { errors: vec![finding], ..Self::default() })
     }
 
+    /// The report on a check that was not carried through: where only the walk through the trees could have told what an error
+    /// costs, nobody can say that it costs nothing.
+    fn interrupted(mut self) -> Self {
+        for error in &mut self.errors {
+            let kind = error.object.kind();
+            error.repairable &= !matches!(kind, ObjectKind::Charter | ObjectKind::Packs | ObjectKind::Trees);
+        }
+        self.is_interrupted = true;
+        self
+    }
+
     /// How many of the errors can be repaired.
     pub fn repairable_errors(&self) -> usize {
         self.errors.iter().filter(|error| error.repairable).count()
@@ -151,28 +164,32 @@ impl Report {
     }
 }
 
-/// Checks a repository.
+/// Checks a repository. An interrupted check reports what it has found.
 ///
 /// # Errors
 /// Only what keeps the check from going on: the store does not answer, the key may not read.
 pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Result<Report> {
     repository.require(Rights::READ)?;
     let findings = Findings::default();
-    small::check(repository, &findings, cx)?;
+    let ended = look(repository, options, &findings, cx);
+    findings.into_report(ended)
+}
+
+fn look(repository: &Repository, options: &Options, findings: &Findings, cx: &Context<'_>) -> Result<Option<Withheld>> {
+    small::check(repository, findings, cx)?;
     // What the opening of all these passes over was found above.
     let silent = Context { progress: &Silent, ..*cx };
     // Snapshots before the index: what they need was indexed before they were put.
     let (snapshots, graph) = repository.history(&silent)?;
-    small::miss_snapshots(&graph, &findings);
+    small::miss_snapshots(&graph, findings);
     let reader = Reader::open_uncached(repository, &silent)?;
-    let packs = packs::check(repository, &reader.view(), options, &findings, cx)?;
+    let packs = packs::check(repository, &reader.view(), options, findings, cx)?;
     let mut unnamed = Unnamed::new(repository, packs.unnamed());
-    let ground = trees::Ground { reader: &reader, packs: &packs, findings: &findings, cx };
+    let ground = trees::Ground { reader: &reader, packs: &packs, findings, cx };
     let walked = trees::check(&ground, &mut unnamed, &snapshots);
     unnamed.remove();
     walked?;
-    let withheld = repository.compare_or_note(&graph, cx)?;
-    Ok(Report { withheld, ..findings.into_report(snapshots.len() as u64, packs.count()) })
+    repository.compare_or_note(&graph, &Context { progress: &HeldBack::new(cx.progress), ..*cx })
 }
 
 /// Whether an error says something of one object, and the check can go on. An object that went between listing and reading,

@@ -153,6 +153,7 @@ impl Judge<'_> {
         self.cx.cancel.check()?;
         self.cx.progress.current(candidate.name().path().as_bytes());
         let judged = self.judge(candidate, whole);
+        self.findings.looked_at_pack();
         self.cx.progress.done(1, if whole { candidate.bytes } else { GLANCE_BYTES.min(candidate.bytes) });
         let verdict = match judged {
             Ok(Some(verdict)) => verdict,

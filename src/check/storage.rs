@@ -21,7 +21,16 @@ use crate::store::{Listed, ObjectKind, ObjectName, StoreError};
 /// Only what keeps the check from going on: the store does not answer.
 pub fn check(objects: &Objects, cx: &Context<'_>) -> Result<Report> {
     let findings = Findings::default();
-    check_config(objects, &findings)?;
+    let ended = look(objects, &findings, cx);
+    let mut report = findings.into_report(ended.map(|()| None))?;
+    for error in &mut report.errors {
+        error.repairable = error.object.kind() == ObjectKind::Pending;
+    }
+    Ok(report)
+}
+
+fn look(objects: &Objects, findings: &Findings, cx: &Context<'_>) -> Result<()> {
+    check_config(objects, findings)?;
     let mut listed: Vec<(ObjectName, u64)> = Vec::new();
     for kind in ObjectKind::ALL.into_iter().filter(|&kind| kind != ObjectKind::Config) {
         let name = |object: Listed| (ObjectName::new(kind, object.id), object.bytes);
@@ -29,13 +38,7 @@ pub fn check(objects: &Objects, cx: &Context<'_>) -> Result<Report> {
     }
     cx.progress.ahead(listed.len() as u64, listed.iter().map(|(_, bytes)| bytes).sum());
     let gate = Gate::new();
-    listed.par_iter().try_for_each(|&(name, bytes)| check_object(objects, name, bytes, &gate, &findings, cx))?;
-    let packs = listed.iter().filter(|(name, _)| is_pack(*name)).count();
-    let mut report = findings.into_report(0, packs as u64);
-    for error in &mut report.errors {
-        error.repairable = error.object.kind() == ObjectKind::Pending;
-    }
-    Ok(report)
+    listed.par_iter().try_for_each(|&(name, bytes)| check_object(objects, name, bytes, &gate, findings, cx))
 }
 
 fn check_object(
@@ -55,6 +58,7 @@ fn check_object(
     drop(held);
     findings.read(bytes.min(limit));
     if is_pack(name) {
+        findings.looked_at_pack();
         findings.read_pack();
     }
     cx.progress.done(1, bytes);

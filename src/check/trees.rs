@@ -55,11 +55,15 @@ pub(super) fn check(ground: &Ground<'_>, unnamed: &mut Unnamed<'_>, snapshots: &
 
 /// The newest snapshot is walked first and alone: most of the others share most of its folders, and are then done at once.
 ///
-/// Threads of their own and not those of rayon: a reader that misses something looks at the index again, and holds a lock while
-/// that is sorted with rayon's help.
+/// Threads of their own and not those of rayon, which are for work that waits for no store.
 fn walk_all(ground: &Ground<'_>, unnamed: &Unnamed<'_>, snapshots: &[Snapshot], whole: &Whole) -> Result<()> {
     let Some((newest, others)) = snapshots.split_last() else { return Ok(()) };
-    let walk = |snapshot| Walk::new(ground, unnamed, snapshot, whole).snapshot();
+    ground.findings.begin_walk();
+    let walk = |snapshot| {
+        Walk::new(ground, unnamed, snapshot, whole).snapshot()?;
+        ground.findings.walked();
+        Ok::<(), Error>(())
+    };
     walk(newest)?;
     let next = AtomicUsize::new(0);
     let work = || {

@@ -7,8 +7,8 @@ use super::args::{CheckArgs, Global};
 use super::bars::Console;
 use super::{Outcome, open, print_line, render, tell};
 use crate::check::{self, Finding, Options, ReadData, Report, Verdict, storage};
-use crate::error::Result;
-use crate::progress::Context;
+use crate::error::{Error, Result};
+use crate::progress::{Context, HeldBack};
 use crate::store::ObjectName;
 
 /// Snapshots and paths that are shown of each object; JSON has more of them.
@@ -22,6 +22,9 @@ pub(super) fn run(global: &Global, args: &CheckArgs, console: &Console, cx: &Con
     let report = report(global, args, cx)?;
     console.finish();
     print_report(global, &report)?;
+    if report.is_interrupted {
+        return Err(Error::Interrupted);
+    }
     let verdict = report.verdict();
     if let Some(withheld) = report.withheld {
         return Err(withheld.into_error(open::location(&open::repository_path(global)?)));
@@ -37,9 +40,14 @@ fn report(global: &Global, args: &CheckArgs, cx: &Context<'_>) -> Result<Report>
     if args.storage {
         return storage::check(&open::objects(global)?, cx);
     }
-    match open::open(global, cx) {
+    // What opening passes over, the check names with what it costs.
+    let held = HeldBack::new(cx.progress);
+    match open::open(global, &Context { progress: &held, ..*cx }) {
         Ok(repository) => check::check(&repository, &options(args), cx),
-        Err(error) => Report::unopened(error),
+        Err(error) => {
+            held.release();
+            Report::unopened(error)
+        }
     }
 }
 
@@ -103,6 +111,7 @@ fn summary_json(report: &Report) -> Value {
         "packs": report.packs,
         "packs_read": report.packs_read,
         "bytes_read": report.bytes,
+        "interrupted": report.is_interrupted,
     })
 }
 
@@ -137,11 +146,12 @@ fn summary_line(report: &Report) -> String {
         (all, 0) => format!("{all} errors"),
         (all, repairable) => format!("{all} errors, {repairable} of them repairable"),
     };
-    let Report { snapshots, packs, packs_read, bytes, .. } = report;
+    let Report { snapshots, packs, packs_read, bytes, is_interrupted, .. } = report;
     let whole = match packs_read {
         read if read == packs => String::new(),
         0 => ", none of them whole".to_owned(),
         read => format!(", {read} of them whole"),
     };
-    format!("checked {snapshots} snapshots and {packs} packs{whole}, {} read: {found}", render::size(*bytes))
+    let until = if *is_interrupted { ", until it was interrupted" } else { "" };
+    format!("checked {snapshots} snapshots and {packs} packs{whole}, {} read{until}: {found}", render::size(*bytes))
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::common::program::{Machine, Run, files_below};
 use crate::common::zoo::random_bytes;
+use crate::killed::strace_is_missing;
 
 /// A repository of three packs of data and one of trees, and the source that it holds.
 fn saved() -> Machine {
@@ -122,6 +123,84 @@ fn a_config_that_is_damaged_is_damage_found() {
     assert!(check.stderr.starts_with("caddis: config: "), "{}", check.transcript());
     fs::remove_file(machine.repository.join("config")).unwrap();
     machine.caddis("check").ends_with(10);
+}
+
+/// An object that is opened on the way to a check was reported when it was opened, and once more by the check.
+#[test]
+fn an_object_that_is_damaged_is_named_once() {
+    let machine = saved();
+    for kind in ["charter", "keys"] {
+        // A second slot that opens, so that the first can be damaged.
+        machine.caddis("key add --new-key-file").arg(machine.path(kind)).ok();
+        let object = machine.objects(kind).pop().unwrap();
+        let before = fs::read(&object).unwrap();
+        flip(&object, |len| len / 2);
+        let keys =
+            [&machine.key_file, &machine.path(kind)].map(|key| machine.caddis("check").env("CADDIS_KEY_FILE", key));
+        let told = keys.into_iter().map(|check| check.run().stderr);
+        let line = format!("caddis: {}: ", name_of(&machine, &object));
+        let times: Vec<usize> = told.map(|told| told.matches(&line).count()).collect();
+        assert!(times.contains(&1) && times.iter().all(|&count| count <= 1), "{kind}: {times:?}");
+        // Where it keeps the repository shut, it is named as well.
+        fs::write(&object, before).unwrap();
+    }
+    let slot = machine.objects("keys");
+    slot.iter().for_each(|slot| flip(slot, |_| 7));
+    let check = machine.caddis("check").ends_with(12);
+    for slot in slot {
+        let line = format!("caddis: {}: ", name_of(&machine, &slot));
+        assert_eq!(check.stderr.matches(&line).count(), 1, "{}", check.transcript());
+    }
+}
+
+#[test]
+fn statements_of_another_repository_are_named_where_success_is_and_are_no_damage() {
+    let (machine, other) = (saved(), saved());
+    let statement = other.objects("charter").remove(0);
+    let place = machine.repository.join(statement.strip_prefix(&other.repository).unwrap());
+    fs::copy(&statement, &place).unwrap();
+    let name = name_of(&machine, &place);
+    assert_eq!(machine.caddis("check").ok().transcript(), "$ caddis check\nexit 0\n");
+    let check = machine.caddis("check -v").ok();
+    let first = check.text().lines().next().unwrap();
+    assert!(first.starts_with(&format!("{name}: no owner of this repository has signed it")), "{first}");
+    let mut lines = machine.caddis("check --json").ok().json_lines();
+    let (summary, leftover) = (lines.pop().unwrap(), lines.pop().unwrap());
+    assert_eq!((&leftover["message_type"], &leftover["object"]), (&Value::from("leftover"), &Value::from(name)));
+    assert_eq!((&summary["num_errors"], &summary["leftovers"]), (&Value::from(0), &Value::from(1)));
+}
+
+/// `check`, with a signal when it opens an object: what is found before that is certain.
+fn interrupted(machine: &Machine, words: &str, object: &Path) -> Run {
+    let name = name_of(machine, object);
+    let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", &name, "-e", "inject=openat:signal=SIGINT:when=1"];
+    machine.caddis(words).under(&trace).ends_with(130)
+}
+
+#[test]
+fn what_was_found_until_a_check_is_interrupted_is_reported() {
+    if strace_is_missing() {
+        return;
+    }
+    let machine = saved();
+    let segment = machine.objects("index").remove(0);
+    flip(&segment, |len| len / 2);
+    // Packs are looked at when all small objects have been read.
+    let pack = machine.objects("packs").remove(0);
+    let check = interrupted(&machine, "check -v", &pack);
+    let line = format!("caddis: {}: ", name_of(&machine, &segment));
+    assert!(check.stderr.starts_with(&line), "{}", check.transcript());
+    assert!(check.stderr.ends_with("caddis: interrupted\n"), "{}", check.transcript());
+    assert!(check.text().starts_with("checked 0 snapshots and "), "{}", check.transcript());
+    assert!(check.text().contains(" until it was interrupted: 1 error"), "{}", check.transcript());
+    let (found, summary) = errors(&interrupted(&machine, "check --json", &pack));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["object"], name_of(&machine, &segment));
+    assert_eq!(summary["interrupted"], true);
+    assert_eq!(errors(&machine.caddis("check --json").ends_with(5)).1["interrupted"], false);
+    // Without a key, too: there the object itself is one of many.
+    let storage = interrupted(&machine, "check --storage -v", &machine.repository.join("config"));
+    assert!(storage.text().contains(" until it was interrupted: no damage"), "{}", storage.transcript());
 }
 
 #[test]

@@ -18,7 +18,7 @@ const KILLED: i32 = 128 + 9;
 /// More than any of these commands makes of one call.
 const TIMES_MAX: u32 = 100;
 
-fn strace_is_missing() -> bool {
+pub(crate) fn strace_is_missing() -> bool {
     let is_missing = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err();
     if is_missing {
         skip("there is no strace");

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use caddis::check::{self, Finding, ReadData, Report, Subset, Verdict, check, storage};
@@ -406,4 +407,51 @@ fn a_folder_that_snapshots_share_is_walked_once() {
     assert_eq!((report.verdict(), report.snapshots), (Verdict::Sound, 3));
     let looks_at = |path: &[u8]| walked.0.lock().unwrap().iter().filter(|other| other.ends_with(path)).count();
     assert_eq!((looks_at(b"/same/file"), looks_at(b"/other/file")), (1, 3));
+}
+
+/// Puts an end to a check when it looks at one thing after so many others.
+struct Impatient<'a> {
+    world: &'a World,
+    patience: AtomicUsize,
+}
+
+impl Progress for Impatient<'_> {
+    fn current(&self, _: &[u8]) {
+        if self.patience.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.world.cancel.cancel();
+        }
+    }
+}
+
+#[test]
+fn a_check_that_is_interrupted_anywhere_reports_what_it_has_found() {
+    let scene = Scene::new();
+    let store = &scene.lab.store;
+    let segment = *names(store, ObjectKind::Index).first().unwrap();
+    let pack = *names(store, ObjectKind::Packs).first().unwrap();
+    assert!(store.corrupt(&segment, |bytes| bytes[100] ^= 1));
+    store.delete(&pack).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = check_all(&open(&Machine::new(folder.path(), "patient"), store, &World::at(60)).unwrap());
+    let found_of = |report: &Report| report.errors.iter().map(|error| error.object).collect::<BTreeSet<_>>();
+    assert!(found_of(&whole).contains(&segment) && !whole.is_interrupted);
+    let mut found = BTreeSet::new();
+    for patience in 1.. {
+        let world = World::at(60);
+        let repository = open(&Machine::new(folder.path(), "impatient"), store, &world).unwrap();
+        let impatient = Impatient { world: &world, patience: AtomicUsize::new(patience) };
+        let options = check::Options { read_data: ReadData::All };
+        let report = check(&repository, &options, &world.heard_by(&impatient)).unwrap();
+        if !report.is_interrupted {
+            assert_eq!(report.errors, whole.errors);
+            break;
+        }
+        assert!(found_of(&report).is_subset(&found_of(&whole)), "after {patience}: {:?}", report.errors);
+        assert!(report.snapshots <= whole.snapshots && report.packs <= whole.packs);
+        let is_pack = |kind| matches!(kind, ObjectKind::Packs | ObjectKind::Trees);
+        let unsettled = report.errors.iter().filter(|error| is_pack(error.object.kind()));
+        assert!(unsettled.clone().all(|error| !error.repairable), "what it costs is not known yet");
+        found.extend(found_of(&report));
+    }
+    assert_eq!(found, found_of(&whole), "whatever there is, is found before the end");
 }
