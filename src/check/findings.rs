@@ -57,6 +57,18 @@ impl Findings {
         self.lock().entry(object, || what);
     }
 
+    /// Whether nothing is wrong so far.
+    pub(super) fn are_none(&self) -> bool {
+        self.lock().by_object.is_empty()
+    }
+
+    /// Forgets what is wrong; answers of which objects it was said, so that they can be looked at again.
+    pub(super) fn take_objects(&self) -> BTreeSet<ObjectName> {
+        let mut errors = self.lock();
+        errors.path_bytes = 0;
+        std::mem::take(&mut errors.by_object).into_keys().collect()
+    }
+
     /// An object is of another repository: nothing is wrong with this one.
     pub(super) fn leftover(&self, object: ObjectName) {
         self.lock().leftovers.insert(object);
@@ -107,6 +119,11 @@ impl Findings {
     /// The tree of a snapshot was walked.
     pub(super) fn walked(&self) {
         self.snapshots.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All packs are looked at, perhaps not for the first time.
+    pub(super) fn begin_packs(&self) {
+        self.packs.store(0, Ordering::Relaxed);
     }
 
     /// A pack was looked at.

@@ -8,6 +8,10 @@
 //! must be in a block that gives it. [`ReadData`] says of which packs every byte is read as well and every chunk proved.
 //! [`storage`] is for somebody without a key.
 //!
+//! Others may work meanwhile, and a prune moves what snapshots need from pack to pack. Where something is wrong and `gc/`, the index
+//! or the snapshots are no longer those that were looked at, all that depends on them is looked at once more, but for the bytes
+//! of packs that were found whole.
+//!
 //! # What can be repaired
 //!
 //! An error can be repaired when nothing that a kept snapshot needs is lost by it:
@@ -26,13 +30,16 @@
 //!
 //! A snapshot that is gone without a word is known from those whose writers had seen it, or from what this machine remembers.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result, with_causes};
-use crate::id::SnapshotId;
+use crate::id::{ObjectId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::{Context, HeldBack, Silent};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
 use crate::repo::rollback::Withheld;
+use crate::repo::snapshots::SnapshotGraph;
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
 mod findings;
@@ -47,8 +54,13 @@ mod trees;
 mod unnamed;
 
 use findings::Findings;
+use packs::Reading;
 pub use subset::Subset;
 use unnamed::Unnamed;
+
+/// How often packs and snapshots are looked at while others change them and something seems to be wrong. After that, it is
+/// reported as it seems: with a prune beside each of so many looks, nobody could tell better.
+const ROUNDS_MAX: u32 = 4;
 
 /// The longest pack that is read whole: the largest size that can be configured, and a block that fits into none.
 const PACK_BYTES_MAX: u64 = 300 << 20;
@@ -176,20 +188,63 @@ pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Re
 }
 
 fn look(repository: &Repository, options: &Options, findings: &Findings, cx: &Context<'_>) -> Result<Option<Withheld>> {
-    small::check(repository, findings, cx)?;
-    // What the opening of all these passes over was found above.
+    small::check(repository, None, findings, cx)?;
+    let mut reading = Reading::new(options);
+    let mut rounds = 1;
+    let graph = loop {
+        let before = Standing::of(repository)?;
+        let graph = look_at_snapshots(repository, &mut reading, findings, cx)?;
+        if findings.are_none() || rounds == ROUNDS_MAX || Standing::of(repository)? == before {
+            break graph;
+        }
+        // Somebody has pruned meanwhile, or saved: what seems to be lost may have moved, and who needed it may be gone.
+        rounds += 1;
+        let suspects = findings.take_objects();
+        small::check(repository, Some(&suspects), findings, cx)?;
+    };
+    repository.compare_or_note(&graph, &Context { progress: &HeldBack::new(cx.progress), ..*cx })
+}
+
+/// Which snapshots there are, which packs, and whether these hold what those need.
+fn look_at_snapshots(
+    repository: &Repository,
+    reading: &mut Reading<'_>,
+    findings: &Findings,
+    cx: &Context<'_>,
+) -> Result<SnapshotGraph> {
+    // What the opening of all these passes over was found before.
     let silent = Context { progress: &Silent, ..*cx };
     // Snapshots before the index: what they need was indexed before they were put.
     let (snapshots, graph) = repository.history(&silent)?;
     small::miss_snapshots(&graph, findings);
     let reader = Reader::open_uncached(repository, &silent)?;
-    let packs = packs::check(repository, &reader.view(), options, findings, cx)?;
+    let packs = packs::check(repository, &reader.view(), reading, findings, cx)?;
     let mut unnamed = Unnamed::new(repository, packs.unnamed());
     let ground = trees::Ground { reader: &reader, packs: &packs, findings, cx };
-    let walked = trees::check(&ground, &mut unnamed, &snapshots);
-    unnamed.remove();
-    walked?;
-    repository.compare_or_note(&graph, &Context { progress: &HeldBack::new(cx.progress), ..*cx })
+    trees::check(&ground, &mut unnamed, &snapshots)?;
+    Ok(graph)
+}
+
+/// What others change before they delete a pack: while it stays, what is not there is lost and has not moved.
+#[derive(PartialEq, Eq)]
+struct Standing {
+    condemned: BTreeSet<ObjectId>,
+    segments: BTreeSet<ObjectId>,
+    snapshots: BTreeSet<ObjectId>,
+}
+
+impl Standing {
+    fn of(repository: &Repository) -> Result<Self> {
+        let ids = |kind| -> Result<BTreeSet<ObjectId>> {
+            Ok(repository.objects.list(kind)?.iter().map(|listed| listed.id).collect())
+        };
+        // In the order in which everybody looks.
+        Ok(Self {
+            condemned: ids(ObjectKind::Gc)?,
+            segments: ids(ObjectKind::Index)?,
+            snapshots: ids(ObjectKind::Snapshots)?,
+        })
+    }
 }
 
 /// Whether an error says something of one object, and the check can go on. An object that went between listing and reading,

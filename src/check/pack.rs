@@ -55,6 +55,11 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
+    /// Whether nothing is wrong, and all can be read.
+    pub(super) fn is_sound(&self) -> bool {
+        self.what.is_none() && self.unfit.is_empty() && self.false_rows.is_empty() && self.broken.is_empty()
+    }
+
     fn wrong(&mut self, what: impl Into<String>) {
         self.what.get_or_insert_with(|| what.into());
     }

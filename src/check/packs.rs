@@ -77,10 +77,11 @@ fn key_of(pack: &PackRow) -> PackKey {
 pub(super) fn check(
     repository: &Repository,
     view: &View,
-    options: &Options,
+    reading: &mut Reading<'_>,
     findings: &Findings,
     cx: &Context<'_>,
 ) -> Result<Packs> {
+    findings.begin_packs();
     let mut rows = Rows::new(repository, view)?;
     let mut packs = list(repository)?;
     packs.named = rows.packs.iter().map(key_of).collect();
@@ -88,12 +89,11 @@ pub(super) fn check(
     for row in missing.filter(|row| view.condemned.spares(&row.id)) {
         findings.error(row.name(), "the index names this pack, and it is not there".to_owned());
     }
-    let whole = chosen(options, &packs.there)?;
-    let is_whole = |id: &PackId| whole.as_ref().is_none_or(|whole| whole.contains(id));
-    let ahead = |(key, bytes): (&PackKey, &u64)| if is_whole(&key.0) { *bytes } else { GLANCE_BYTES.min(*bytes) };
+    reading.begin(&packs.there)?;
+    let ahead = |(key, bytes): (&PackKey, &u64)| if reading.wants(key) { *bytes } else { GLANCE_BYTES.min(*bytes) };
     cx.progress.ahead(packs.count(), packs.there.iter().map(ahead).sum());
     let judge = Judge { repository, view, findings, cx, gate: Gate::new() };
-    let found = Mutex::new(Vec::new());
+    let (found, proved) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     // Each worker takes the next pack with its rows when it has done with the last, so that the rows of few are in memory.
     let candidates = packs
         .there
@@ -101,11 +101,15 @@ pub(super) fn check(
         .map(|(&(id, kind), &bytes)| rows.of((id, kind)).map(|rows| Candidate { id, kind, bytes, rows }));
     candidates.par_bridge().try_for_each(|candidate| {
         let candidate = candidate?;
-        if let Some(verdict) = judge.pack(&candidate, is_whole(&candidate.id))? {
-            found.lock().unwrap_or_else(PoisonError::into_inner).push(((candidate.id, candidate.kind), verdict));
+        let key = (candidate.id, candidate.kind);
+        match judge.pack(&candidate, reading.wants(&key))? {
+            Some(verdict) if verdict.is_sound() => proved.lock().unwrap_or_else(PoisonError::into_inner).push(key),
+            Some(verdict) => found.lock().unwrap_or_else(PoisonError::into_inner).push((key, verdict)),
+            None => {}
         }
         Ok::<(), Error>(())
     })?;
+    reading.proved.extend(proved.into_inner().unwrap_or_else(PoisonError::into_inner));
     for (key, verdict) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
         packs.learn(key, verdict);
     }
@@ -127,15 +131,35 @@ fn list(repository: &Repository) -> Result<Packs> {
     })
 }
 
-/// The packs that are read whole whatever the first look says; nothing if it is all of them.
-fn chosen(options: &Options, there: &BTreeMap<PackKey, u64>) -> Result<Option<HashSet<PackId>>> {
-    match &options.read_data {
-        ReadData::All => Ok(None),
-        ReadData::Suspects => Ok(Some(HashSet::new())),
-        ReadData::Subset(subset) => {
+/// Which packs are read whole, whatever the first look at them says.
+pub(super) struct Reading<'a> {
+    options: &'a Options,
+    /// Those of a subset, which is drawn once.
+    drawn: Option<HashSet<PackId>>,
+    /// Those that were read whole in this check, and in which nothing was wrong: their bytes are what their names say.
+    proved: HashSet<PackKey>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(options: &'a Options) -> Self {
+        Self { options, drawn: None, proved: HashSet::new() }
+    }
+
+    fn begin(&mut self, there: &BTreeMap<PackKey, u64>) -> Result<()> {
+        if let (ReadData::Subset(subset), None) = (&self.options.read_data, &self.drawn) {
             let packs: Vec<_> = there.iter().map(|(&(id, _), &bytes)| (id, bytes)).collect();
-            subset.choose(&packs).map(Some)
+            self.drawn = Some(subset.choose(&packs)?);
         }
+        Ok(())
+    }
+
+    fn wants(&self, key: &PackKey) -> bool {
+        let is_asked_for = match &self.options.read_data {
+            ReadData::All => true,
+            ReadData::Suspects => false,
+            ReadData::Subset(_) => self.drawn.as_ref().is_some_and(|drawn| drawn.contains(&key.0)),
+        };
+        is_asked_for && !self.proved.contains(key)
     }
 }
 

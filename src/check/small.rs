@@ -25,18 +25,27 @@ use crate::store::{Listed, ObjectKind, ObjectName};
 /// What an opened object takes in memory for each of its own bytes: a segment's tables are compressed.
 const MEMORY_PER_BYTE: u64 = 3;
 
-/// Reads and proves every object that is no pack.
-pub(super) fn check(repository: &Repository, findings: &Findings, cx: &Context<'_>) -> Result<()> {
+/// Reads and proves every object that is no pack, or those of them that are named.
+pub(super) fn check(
+    repository: &Repository,
+    named: Option<&BTreeSet<ObjectName>>,
+    findings: &Findings,
+    cx: &Context<'_>,
+) -> Result<()> {
     let gate = Gate::new();
     let small = Small { repository, findings, cx, gate: &gate, without_writer: Mutex::default() };
     let kinds = ObjectKind::ALL.into_iter().filter_map(|kind| Some((kind, limit_of(kind)?)));
     let listed: Vec<_> =
         kinds.map(|(kind, limit)| Ok((kind, limit, repository.objects.list(kind)?))).collect::<Result<_>>()?;
-    for (_, _, objects) in &listed {
-        cx.progress.ahead(objects.len() as u64, objects.iter().map(|object| object.bytes).sum());
+    let is_wanted =
+        |kind, object: &&Listed| named.is_none_or(|named| named.contains(&ObjectName::new(kind, object.id)));
+    for (kind, _, objects) in &listed {
+        let wanted = || objects.iter().filter(|object| is_wanted(*kind, object));
+        cx.progress.ahead(wanted().count() as u64, wanted().map(|object| object.bytes).sum());
     }
     for (kind, limit, objects) in &listed {
-        objects.par_iter().try_for_each(|object| small.object(*kind, *limit, object))?;
+        let wanted = objects.par_iter().filter(|object| is_wanted(*kind, object));
+        wanted.try_for_each(|object| small.object(*kind, *limit, object))?;
     }
     small.charge_charter();
     // Announcements are listed before snapshots, so whatever is committed meanwhile was among them.

@@ -1,14 +1,17 @@
 //! [`Unnamed`]: what packs hold of which no index segment says so. They say it themselves, so that a lost index costs nothing;
 //! but to learn the ids of their chunks, all of them must be opened.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use data_encoding::HEXLOWER;
 use rayon::prelude::*;
 
 use super::PACK_BYTES_MAX;
 use super::gate::Gate;
 use super::pack::{Candidate, row_of};
+use crate::env;
 use crate::error::{Error, Result};
 use crate::format::index::{BlockRow, ChunkRow, PackRow, Segment, ShortId};
 use crate::format::pack::PackHeader;
@@ -18,6 +21,7 @@ use crate::index::{LocalIndex, Location, OpenError};
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::open_pack::PACK_CHUNKS_MAX;
+use crate::repo::state::make_folder;
 use crate::store::{ObjectKind, ObjectName};
 
 /// Packs that are opened at the same time: so many that their chunks fit in one segment.
@@ -28,12 +32,14 @@ pub(super) struct Unnamed<'a> {
     repository: &'a Repository,
     packs: Vec<Candidate>,
     index: Option<LocalIndex>,
+    /// Where that is kept. Goes after it.
+    folder: Option<OwnFolder>,
     is_wanted: AtomicBool,
 }
 
 impl<'a> Unnamed<'a> {
     pub(super) fn new(repository: &'a Repository, packs: Vec<Candidate>) -> Self {
-        Self { repository, packs, index: None, is_wanted: AtomicBool::new(false) }
+        Self { repository, packs, index: None, folder: None, is_wanted: AtomicBool::new(false) }
     }
 
     /// Where a chunk lies that is not where the index says. Nothing before [`Unnamed::open`]; then this is known to be wanted.
@@ -53,7 +59,9 @@ impl<'a> Unnamed<'a> {
     /// Opens all packs.
     pub(super) fn open(&mut self, cx: &Context<'_>) -> Result<()> {
         let key = blake3::derive_key("caddis local check index key", self.repository.keyring.domain.secret());
-        let opened = LocalIndex::open(&folder(self.repository), &key, &[], &mut |id| Err(not_listed(id)));
+        let folder = OwnFolder::make(&self.repository.cache_folder.join("check"))?;
+        let opened = LocalIndex::open(&folder.path, &key, &[], &mut |id| Err(not_listed(id)));
+        self.folder = Some(folder);
         let index = match opened {
             Ok(index) => index,
             Err(OpenError::Index(source)) => return Err(self.repository.index_error(source)),
@@ -75,13 +83,6 @@ impl<'a> Unnamed<'a> {
         }
         self.index = Some(index);
         Ok(())
-    }
-
-    /// Removes what was made; what stays behind is removed by the next check that needs it.
-    pub(super) fn remove(self) {
-        if self.index.is_some() {
-            let _ = std::fs::remove_dir_all(folder(self.repository));
-        }
     }
 
     fn add(&self, index: &LocalIndex, segment: &Segment) -> Result<()> {
@@ -119,8 +120,38 @@ impl<'a> Unnamed<'a> {
     }
 }
 
-fn folder(repository: &Repository) -> PathBuf {
-    repository.cache_folder.join("check")
+/// A folder that no other check uses, removed by drop. It is locked while it is used, so that what a check leaves that was killed
+/// is known to be nobody's, and removed by the next one that needs such a folder.
+struct OwnFolder {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl OwnFolder {
+    /// Makes one below `root`. Where none can be made, an index is kept in memory.
+    fn make(root: &Path) -> Result<Self> {
+        remove_abandoned(root);
+        let path = root.join(HEXLOWER.encode(&env::random_bytes::<8>()?));
+        // Between these steps it looks abandoned: who then removes it makes this check do without it.
+        let lock =
+            make_folder(&path).ok().and_then(|()| File::open(&path).ok()).filter(|folder| folder.try_lock().is_ok());
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn remove_abandoned(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 /// This index is made of no segments, so that none of them is ever missing.

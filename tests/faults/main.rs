@@ -21,6 +21,7 @@ mod failing_disk;
 mod interrupted;
 mod keys;
 mod large;
+mod moved;
 mod one_file;
 mod order;
 mod power;
