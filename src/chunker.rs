@@ -370,6 +370,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn chunks_joined_equal_the_input_and_keep_to_their_class(key: u8, data in some_data()) {
             let chunker = chunker(key, small_classes());

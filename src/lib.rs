@@ -62,6 +62,10 @@ pub mod store;
 pub mod target;
 pub mod tree;
 
+#[cfg(test)]
+#[path = "../tests/common/rounds.rs"]
+mod rounds;
+
 /// Name and version, as snapshots keep them.
 pub fn program_version() -> String {
     format!("caddis {}", env!("CARGO_PKG_VERSION"))

@@ -351,6 +351,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn any_bytes_are_read_to_their_end_or_refused(bytes: Vec<u8>, number in 0_u32..2) {
             if let Ok(mut reader) = PartReader::new(bytes, number) {

@@ -193,6 +193,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn groups_of_links_survive_encoding(groups in btree_set(btree_set(paths(), 2..5), 0..4)) {
             let mut groups: Vec<_> =

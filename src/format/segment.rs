@@ -430,6 +430,8 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn a_segment_survives_its_bytes(segment in segment()) {
             prop_assert_eq!(check(&segment), Ok(()));

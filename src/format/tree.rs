@@ -700,6 +700,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn a_folder_chunk_survives_encoding(chunk in folders()) {
             prop_assert_eq!(decode::<FolderChunk>(&encode(&chunk)).unwrap(), chunk);

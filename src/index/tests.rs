@@ -140,7 +140,7 @@ fn no_folder(dir: &TempDir) -> PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::rounds::cases(48))]
 
     #[test]
     fn the_index_is_exactly_the_listed_segments_through_every_change(

@@ -232,6 +232,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn what_the_check_passes_argon2_takes(memory_kib: u32, passes: u32, lanes: u32) {
             for cost in [

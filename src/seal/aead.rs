@@ -244,6 +244,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn what_was_sealed_comes_back(plain: Vec<u8>, ordinal: u32, last: bool) {
             let sealed = seal_record(&key(), &BINDING, RecordType::Footer, ordinal, last, plain.clone());

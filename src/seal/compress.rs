@@ -405,6 +405,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn what_was_compressed_comes_back(
             pieces in prop::collection::vec((any::<bool>(), 0_usize..60_000, any::<u8>()), 0..6),

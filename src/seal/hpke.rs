@@ -361,7 +361,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(crate::rounds::cases(32))]
 
         #[test]
         fn both_sides_export_the_same_and_every_input_counts(

@@ -339,6 +339,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::rounds::many_cases())]
+
         #[test]
         fn padme_grows_little_never_falls_and_is_reached_at_once(shift in 0_u32..64, low: u64, step in 0_u64..1 << 20) {
             let len = low >> shift;

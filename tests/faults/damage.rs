@@ -12,6 +12,7 @@ use caddis::store::{ObjectKind, ObjectName, Store};
 use crate::compare::{Ignore, Tree, differences, snapshot_of};
 use crate::cuts::dying_at_put;
 use crate::lab::{KEY, Lab, Machine, World, is_root, key_file, names, new_key, restore_to};
+use crate::rounds::{place, rounds};
 
 /// A repository with two or more objects of every kind.
 pub(crate) struct Scene {
@@ -131,6 +132,13 @@ fn a_flipped_bit_in_any_object_is_noticed() {
                 bytes[at] ^= 1 << bit;
             };
             scene.damage_each(kind, |store, name| assert!(store.corrupt(name, flip)));
+        }
+        for round in (1..rounds()).flat_map(|round| [round; POSITIONS.len()].into_iter().enumerate()) {
+            let flip = |name: &ObjectName, bytes: &mut Vec<u8>| {
+                let bit = place(&format!("{name} {}", round.0), round.1, bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            };
+            scene.damage_each(kind, |store, name| assert!(store.corrupt(name, |bytes| flip(name, bytes))));
         }
     }
 }

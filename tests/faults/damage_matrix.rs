@@ -18,11 +18,13 @@ use caddis::store::{ObjectKind, ObjectName, Store};
 use crate::compare::{Tree, snapshot_of};
 use crate::damage::{Scene, assert_no_wrong_bytes};
 use crate::lab::{KEY, Lab, Machine, World, key_file, names, random_bytes, restore_to};
+use crate::rounds::{place, rounds};
 
 /// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    Flip,
+    /// Of a bit in the middle; in later rounds, of one somewhere.
+    Flip(u32),
     Truncation,
     Zeroed,
     Deletion,
@@ -32,7 +34,10 @@ enum Way {
     OfAnotherKind,
 }
 
-const WAYS: [Way; 6] = [Way::Flip, Way::Truncation, Way::Zeroed, Way::Deletion, Way::OfItsKind, Way::OfAnotherKind];
+fn ways() -> impl Iterator<Item = Way> {
+    let others = [Way::Truncation, Way::Zeroed, Way::Deletion, Way::OfItsKind, Way::OfAnotherKind];
+    (0..rounds()).map(Way::Flip).chain(others)
+}
 
 /// What a check must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +101,12 @@ impl Way {
         };
         let spoil = |change: &dyn Fn(&mut Vec<u8>)| assert!(store.corrupt(name, |bytes| change(bytes)));
         match self {
-            Self::Flip => spoil(&|bytes| {
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 4;
+            Self::Flip(round) => spoil(&|bytes| {
+                let bit = match round {
+                    0 => bytes.len() / 2 * 8 + 2,
+                    round => place(&name.path(), round, bytes.len() * 8),
+                };
+                bytes[bit / 8] ^= 1 << (bit % 8);
             }),
             Self::Truncation => spoil(&|bytes| bytes.truncate(bytes.len() / 2)),
             Self::Zeroed => spoil(&|bytes| {
@@ -226,7 +234,7 @@ fn walk_the_matrix(kinds: &[ObjectKind]) {
     let stranger = Lab::new().store.objects()[&ObjectName::CONFIG].to_vec();
     for &kind in kinds {
         for name in names(&scene.lab.store, kind) {
-            for way in WAYS {
+            for way in ways() {
                 let store = Arc::new((*scene.lab.store).clone());
                 way.spoil(&store, &name, &stranger);
                 assert_ne!(store.objects().get(&name), scene.lab.store.objects().get(&name), "{name} {way:?}");
@@ -254,7 +262,7 @@ fn each_damage_but_deletion_is_named_without_a_key() {
     let scene = Scene::new();
     let other = Lab::new().store.objects()[&ObjectName::CONFIG].to_vec();
     for name in scene.lab.store.objects().into_keys() {
-        for way in WAYS.into_iter().filter(|way| *way != Way::Deletion) {
+        for way in ways().filter(|way| *way != Way::Deletion) {
             let store = Arc::new((*scene.lab.store).clone());
             way.spoil(&store, &name, &other);
             let world = World::at(60);

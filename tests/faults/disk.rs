@@ -12,6 +12,8 @@ use caddis::store::local::RESERVE_BYTES;
 use caddis::store::local::watch::{Step, Watch};
 use rustix::io::Errno;
 
+use crate::rounds::rounds;
+
 /// What a test sees of a file: nothing in it but its bytes.
 pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
 
@@ -77,9 +79,12 @@ fn is_change(step: &Step<'_>) -> bool {
     }
 }
 
-/// Of the 256 folders of a kind, the first and the last stand for the others.
+/// Of the 256 folders of a kind, the first and the last stand for the others; with more rounds, some between them as well.
 fn is_like_another(step: &Step<'_>) -> bool {
-    matches!(step, Step::MakeFolder(path) if path.contains('/') && !path.ends_with("/00") && !path.ends_with("/ff"))
+    let Step::MakeFolder(path) = step else { return false };
+    let shard = path.rsplit_once('/').and_then(|(_, name)| u32::from_str_radix(name, 16).ok());
+    let apart = 256 / rounds().min(256);
+    shard.is_some_and(|shard| shard % apart != 0 && shard != 255)
 }
 
 /// A name in a folder.

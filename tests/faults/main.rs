@@ -10,6 +10,9 @@ mod lab;
 #[path = "../common/compare.rs"]
 mod compare;
 
+#[path = "../common/rounds.rs"]
+mod rounds;
+
 mod bad_sectors;
 mod cache;
 mod changing;

@@ -163,4 +163,17 @@ fn a_power_cut_during_changes_of_keys_leaves_keys_that_open() {
         story.assert_whole(machine, path, 1, context);
     });
     assert!(images > 20, "{images}");
+
+    let third = open(THIRD).slot.to_string();
+    story.disk.begin();
+    open(KEY).remove_key(&third, &world.cx()).unwrap();
+    story.disk.report(); // 4
+    let left = std::cell::RefCell::new(BTreeSet::new());
+    story.look_at_images(|machine, path, _, context| {
+        let store = Arc::new(LocalStore::open(path).expect(context));
+        // What was removed may come back with the power, as with any copy of the repository.
+        left.borrow_mut().insert(machine.open_with(&store, &key_file(THIRD), &World::at(3)).is_ok());
+        story.assert_whole(machine, path, 1, context);
+    });
+    assert_eq!(left.into_inner(), BTreeSet::from([false, true]));
 }

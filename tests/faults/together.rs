@@ -13,6 +13,7 @@ use caddis::store::ObjectKind;
 
 use crate::compare::snapshot_of;
 use crate::lab::{Lab, Machine, World, assert_same_tree, names, random_bytes};
+use crate::rounds::rounds;
 
 /// Folders whose files are partly the same.
 fn overlapping_sources(lab: &Lab, count: usize) -> Vec<PathBuf> {
@@ -30,7 +31,7 @@ fn overlapping_sources(lab: &Lab, count: usize) -> Vec<PathBuf> {
 
 /// Backs up one source from each machine at the same time, several times; all is whole afterwards.
 fn back_up_together(lab: &Lab, machines: &[Machine]) {
-    const ROUNDS: i64 = 3;
+    let all_rounds = 3 * i64::from(rounds());
     let sources = overlapping_sources(lab, machines.len());
     let barrier = Barrier::new(machines.len());
     let saved: Vec<(SnapshotId, usize)> = thread::scope(|scope| {
@@ -44,7 +45,7 @@ fn back_up_together(lab: &Lab, machines: &[Machine]) {
                         barrier.wait();
                         (machine.backup(&lab.store, source, &World::at(round)).unwrap().snapshot, at)
                     };
-                    (1..=ROUNDS).map(run).collect::<Vec<_>>()
+                    (1..=all_rounds).map(run).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -79,7 +80,7 @@ fn a_run_that_begins_while_others_look_for_dead_ones_begins_and_is_known_when_it
     // The moment in which a run could be taken for a dead one is short: many look, and many runs begin.
     const LOOKING: usize = 4;
     const DYING: u8 = 100;
-    const ENDING: usize = 4_000;
+    const ENDING: u32 = 4_000;
     let root = tempfile::tempdir().unwrap();
     let state = State::new(root.path(), &RepositoryId([1; 32]));
     let is_over = AtomicBool::new(false);
@@ -98,7 +99,7 @@ fn a_run_that_begins_while_others_look_for_dead_ones_begins_and_is_known_when_it
                 }
             });
         }
-        let ended = (0..ENDING).try_for_each(|_| state.begin_run().map(Run::finish));
+        let ended = (0..ENDING * rounds()).try_for_each(|_| state.begin_run().map(Run::finish));
         let died = (0..DYING).try_for_each(|number| {
             // As when its process dies: the file stays and the lock goes.
             state.begin_run()?.announces(SnapshotId([number; 32]))

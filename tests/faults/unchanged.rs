@@ -503,7 +503,7 @@ mod histories {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(crate::rounds::cases(24))]
         #[test]
         fn a_tree_of_what_is_remembered_is_the_tree_of_what_is_there(steps in steps()) {
             let lab = Lab::new();

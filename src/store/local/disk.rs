@@ -96,10 +96,12 @@ impl Disk {
 
     /// Writes a file that is empty. The pages of a pack go past the system's cache: nobody reads them soon, what others read
     /// stays in it, and the copy is saved.
-    pub(super) fn write(&self, path: &str, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, path: &str, file: &File, bytes: &[u8]) -> io::Result<()> {
         self.change(&Step::Write { path, bytes }, || {
-            let written = write_pages(file, bytes)?;
-            file.write_all(&bytes[written..])
+            let at_once = self.watch.as_ref().map_or(usize::MAX, |watch| watch.bytes_at_once(path));
+            let mut out = Output { file, at_once };
+            let written = write_pages(&mut out, bytes)?;
+            out.write_all(&bytes[written..])
         })
     }
 
@@ -158,8 +160,25 @@ impl Disk {
     }
 }
 
+/// A file, of which each call writes so many bytes at most.
+struct Output<'a> {
+    file: &'a File,
+    at_once: usize,
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(&bytes[..bytes.len().min(self.at_once)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Writes as many whole pages past the cache as the file system takes, and says how many bytes these are.
-fn write_pages(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+fn write_pages(out: &mut Output<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let file = out.file;
     let whole_pages = bytes.len() - bytes.len() % PAGE_BYTES;
     if !bytes.as_ptr().addr().is_multiple_of(PAGE_BYTES) || whole_pages == 0 {
         return Ok(0);
@@ -170,7 +189,7 @@ fn write_pages(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
     }
     let mut written = 0;
     while written < whole_pages {
-        match file.write(&bytes[written..whole_pages]) {
+        match out.write(&bytes[written..whole_pages]) {
             Ok(0) => break,
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

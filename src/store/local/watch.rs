@@ -67,6 +67,11 @@ pub trait Watch: Send + Sync {
     /// Whatever the system could answer.
     fn before(&self, step: &Step<'_>) -> io::Result<()>;
 
+    /// How many bytes one call that writes `path` takes at most. The system may take fewer than it is given, and say so.
+    fn bytes_at_once(&self, _path: &str) -> usize {
+        usize::MAX
+    }
+
     /// A step that changes something was taken.
     fn after(&self, _step: &Step<'_>) {}
 }
