@@ -25,7 +25,7 @@ fn key() -> KeySource {
 /// A repository in memory whose user keeps state and cache below `folder`, and a source of one file there.
 fn open(folder: &Path) -> (Arc<MemoryStore>, Repository, Sources) {
     let store = Arc::new(MemoryStore::new());
-    let places = Places { state: folder.join("state"), cache: folder.join("cache") };
+    let places = Places { state: folder.join("state").into(), cache: folder.join("cache") };
     let identity = Identity { host: "host".into(), user: "user".into() };
     let new_key = NewKey { source: key(), cost: Argon2Cost::default(), label: "first".into() };
     let shared: Arc<dyn Store> = store.clone();

@@ -42,7 +42,7 @@ pub(super) fn places(global: &Global) -> Result<Places> {
         Some(folder) => folder.clone(),
         None => base_folder("XDG_CACHE_HOME", ".cache")?.join("caddis"),
     };
-    Ok(Places { state, cache })
+    Ok(Places { state: state.into(), cache })
 }
 
 /// A folder of the XDG base directory specification; relative values are ignored, as it says. Cron may set no HOME: then the

@@ -37,6 +37,7 @@ pub mod rollback;
 pub mod session;
 pub mod snapshots;
 pub mod state;
+pub mod state_folder;
 pub mod stretch;
 pub mod tree_cache;
 pub mod view;
@@ -45,6 +46,7 @@ use access::{KeySource, NewKey};
 use charter::{Author, Charter};
 use objects::Objects;
 use state::{Pins, State};
+use state_folder::StateFolder;
 use tree_cache::TreeCache;
 use zeroize::Zeroizing;
 
@@ -55,7 +57,7 @@ pub const PACK_BYTES_DEFAULT: u32 = 32 << 20;
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Pins, signing keys, heads.
-    pub state: PathBuf,
+    pub state: StateFolder,
     /// What can be made anew: the local index, packs of trees, the catalog.
     pub cache: PathBuf,
 }

@@ -3,9 +3,9 @@
 //!
 //! Losing the state folder loses no backup: the next run makes a new signing key and remembers anew.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -13,6 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::state_folder::StateFolder;
 use crate::env;
 use crate::error::{Error, Result, with_causes};
 use crate::id::{RepositoryId, SlotId, SnapshotId, StatementId};
@@ -22,13 +23,14 @@ use crate::progress::Context;
 /// Which repository stands at which place, as this machine has seen it first.
 #[derive(Clone, Debug)]
 pub struct Pins {
+    disk: StateFolder,
     folder: PathBuf,
 }
 
 impl Pins {
     /// The pins in the state folder `root`.
-    pub fn new(root: &Path) -> Self {
-        Self { folder: root.join("pins") }
+    pub fn new(root: &StateFolder) -> Self {
+        Self { disk: root.clone(), folder: root.join("pins") }
     }
 
     /// The repository that was at `location` at first contact.
@@ -46,8 +48,8 @@ impl Pins {
 
     /// Remembers that `id` is at `location`.
     pub fn set(&self, location: &str, id: RepositoryId) -> Result<()> {
-        make_folder(&self.folder)?;
-        replace_file(&self.path(location), format!("{id}\n{location}\n").as_bytes())
+        self.disk.make_folder(&self.folder)?;
+        self.disk.replace(&self.path(location), format!("{id}\n{location}\n").as_bytes())
     }
 
     fn path(&self, location: &str) -> PathBuf {
@@ -58,6 +60,7 @@ impl Pins {
 /// The part of the state folder that belongs to one repository.
 #[derive(Clone, Debug)]
 pub struct State {
+    disk: StateFolder,
     folder: PathBuf,
 }
 
@@ -74,8 +77,8 @@ pub struct Seen {
 
 impl State {
     /// The state of `repository` in the state folder `root`; nothing is made before there is something to remember.
-    pub fn new(root: &Path, repository: &RepositoryId) -> Self {
-        Self { folder: root.join(repository.to_string()) }
+    pub fn new(root: &StateFolder, repository: &RepositoryId) -> Self {
+        Self { disk: root.clone(), folder: root.join(repository.to_string()) }
     }
 
     /// The signing key of this user on this machine, made when there is none.
@@ -84,10 +87,10 @@ impl State {
         match read_secret(&path)? {
             Some(seed) => Ok(Signatory::from_seed(&seed)),
             None => {
-                make_folder(&self.folder)?;
+                self.disk.make_folder(&self.folder)?;
                 let seed = Zeroizing::new(env::random_bytes()?);
                 // Another process may make one at the same moment; the first to link its file wins.
-                publish_secret(&path, &seed)?;
+                self.disk.publish(&path, &*seed)?;
                 let seed = read_secret(&path)?.unwrap_or(seed);
                 Ok(Signatory::from_seed(&seed))
             }
@@ -121,8 +124,8 @@ impl State {
         for id in &seen.given_up {
             text.push_str(&format!("given-up {id}\n"));
         }
-        make_folder(&self.folder)?;
-        replace_file(&self.folder.join("heads"), text.as_bytes())
+        self.disk.make_folder(&self.folder)?;
+        self.disk.replace(&self.folder.join("heads"), text.as_bytes())
     }
 
     /// The slot that opened the repository last; nothing when the file is missing or damaged.
@@ -142,16 +145,17 @@ impl State {
     /// Begins a run that announces snapshots.
     pub fn begin_run(&self) -> Result<Run> {
         let folder = self.runs();
-        make_folder(&folder)?;
+        self.disk.make_folder(&folder)?;
         loop {
             let path = folder.join(HEXLOWER.encode(&env::random_bytes::<8>()?));
             let io_error = |source| Error::Io { action: "create", path: path.clone(), source };
-            let file = private_file(&path, true).map_err(io_error)?;
+            let file = self.disk.create(&path).map_err(io_error)?;
             // Between these two steps the file looks like a dead run's, and somebody who looks for these may lock and
             // remove it: then it is theirs, and this run takes another one.
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) if file.metadata().map_err(io_error)?.nlink() > 0 => {
-                    return Ok(Run { path, file, is_left_behind: false });
+                    let disk = self.disk.clone();
+                    return Ok(Run { disk, path, file, announced: String::new(), is_left_behind: false });
                 }
                 Ok(()) | Err(Errno::WOULDBLOCK) => {}
                 Err(errno) => return Err(io_error(errno.into())),
@@ -170,7 +174,7 @@ impl State {
         let mut dead = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| Error::Io { action: "list", path: folder.clone(), source })?.path();
-            match DeadRun::take(path) {
+            match DeadRun::take(&self.disk, path) {
                 Ok(run) => dead.extend(run),
                 Err(error) => cx.progress.note(&with_causes(&error)),
             }
@@ -186,19 +190,29 @@ impl State {
 /// A run that is going on; its file names what it has announced, and a kernel lock on it says that its process lives.
 #[derive(Debug)]
 pub struct Run {
+    disk: StateFolder,
     path: PathBuf,
     file: File,
+    /// What stands in the file.
+    announced: String,
     is_left_behind: bool,
 }
 
 impl Run {
     /// Notes, durably, that `id` is about to be announced.
     pub fn announces(&mut self, id: SnapshotId) -> Result<()> {
-        writeln!(self.file, "{id}").and_then(|()| self.file.sync_data()).map_err(|source| Error::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        })
+        let line = format!("{id}\n");
+        let written = self
+            .disk
+            .append(&self.path, &self.file, self.announced.as_bytes(), line.as_bytes())
+            .and_then(|()| self.disk.sync_file(&self.path, &self.file));
+        // With the name of the file: an announcement of a run that nobody finds any more would stay for ever.
+        let synced = written.and_then(|()| match self.path.parent() {
+            Some(folder) if self.announced.is_empty() => self.disk.sync_folder(folder),
+            _ => Ok(()),
+        });
+        self.announced.push_str(&line);
+        synced.map_err(|source| Error::Io { action: "write", path: self.path.clone(), source })
     }
 
     /// Something of the run is still announced: the next one shall settle it, as after a run that died.
@@ -212,13 +226,14 @@ impl Run {
             return;
         }
         // A file that stays is taken for a dead run's and looked into again, which is harmless.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.disk.remove(&self.path);
     }
 }
 
 /// A run whose process is gone.
 #[derive(Debug)]
 pub struct DeadRun {
+    disk: StateFolder,
     path: PathBuf,
     /// Held so that two processes do not clean up after the same run at once.
     _lock: File,
@@ -227,7 +242,7 @@ pub struct DeadRun {
 }
 
 impl DeadRun {
-    fn take(path: PathBuf) -> Result<Option<Self>> {
+    fn take(disk: &StateFolder, path: PathBuf) -> Result<Option<Self>> {
         let io_error = |source| Error::Io { action: "read", path: path.clone(), source };
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -241,12 +256,12 @@ impl DeadRun {
         file.read_to_end(&mut text).map_err(io_error)?;
         // A line that was cut by a crash names nothing that was put: the line is durable before the object is.
         let announced = String::from_utf8_lossy(&text).lines().filter_map(SnapshotId::from_hex).collect();
-        Ok(Some(Self { path, _lock: file, announced }))
+        Ok(Some(Self { disk: disk.clone(), path, _lock: file, announced }))
     }
 
     /// Everything that it had announced is dealt with.
     pub fn settled(self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = self.disk.remove(&self.path);
     }
 }
 
@@ -259,40 +274,12 @@ pub fn make_folder(path: &Path) -> Result<()> {
     })
 }
 
-/// Writes a file so that a crash leaves the old or the new one.
-fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(HEXLOWER.encode(&env::random_bytes::<8>()?));
-    let written = private_file(&temporary, true)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_data()
-        })
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        Error::Io { action: "write", path: path.to_path_buf(), source }
-    })
-}
-
-/// Writes a secret to a new file, 0600. One that is there already stays.
+/// Writes a secret to a new file, 0600, durably: the only key to a repository must not vanish with the power. One that is there
+/// already stays.
 pub fn publish_secret(path: &Path, secret: &[u8; 32]) -> Result<()> {
-    let temporary = path.with_extension(HEXLOWER.encode(&env::random_bytes::<8>()?));
-    let published = private_file(&temporary, true)
-        .and_then(|mut file| {
-            file.write_all(secret)?;
-            file.sync_all()
-        })
-        .and_then(|()| match fs::hard_link(&temporary, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        });
-    let _ = fs::remove_file(&temporary);
-    // The only key to a repository must not vanish with the power.
-    let published = published.and_then(|()| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    });
-    published.map_err(|source| Error::Io { action: "create", path: path.to_path_buf(), source })
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    StateFolder::from(folder.to_path_buf()).publish(&folder.join(name), secret)
 }
 
 /// Reads a file of exactly 32 bytes; nothing when there is none.
@@ -312,13 +299,13 @@ pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
     Ok(Some(secret))
 }
 
-fn private_file(path: &Path, new: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(new).mode(0o600).open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn folder_of(root: &tempfile::TempDir) -> StateFolder {
+        root.path().to_path_buf().into()
+    }
 
     fn dead_runs(state: &State) -> Vec<DeadRun> {
         let clock = crate::env::FixedClock(jiff::Timestamp::UNIX_EPOCH);
@@ -330,7 +317,7 @@ mod tests {
     #[test]
     fn a_pin_stays_with_its_place() {
         let root = tempfile::tempdir().unwrap();
-        let pins = Pins::new(root.path());
+        let pins = Pins::new(&folder_of(&root));
         assert_eq!(pins.get("/a").unwrap(), None);
         pins.set("/a", RepositoryId([1; 32])).unwrap();
         assert_eq!(pins.get("/a").unwrap(), Some(RepositoryId([1; 32])));
@@ -341,7 +328,7 @@ mod tests {
     fn the_signing_key_is_made_once_and_private() {
         use std::os::unix::fs::PermissionsExt;
         let root = tempfile::tempdir().unwrap();
-        let state = State::new(root.path(), &RepositoryId([1; 32]));
+        let state = State::new(&folder_of(&root), &RepositoryId([1; 32]));
         let first = state.signatory().unwrap().public();
         assert_eq!(state.signatory().unwrap().public(), first);
         let mode = fs::metadata(state.folder.join("signing-key")).unwrap().permissions().mode();
@@ -351,7 +338,7 @@ mod tests {
     #[test]
     fn a_run_is_dead_only_when_its_process_no_longer_holds_the_lock() {
         let root = tempfile::tempdir().unwrap();
-        let state = State::new(root.path(), &RepositoryId([1; 32]));
+        let state = State::new(&folder_of(&root), &RepositoryId([1; 32]));
         let mut run = state.begin_run().unwrap();
         run.announces(SnapshotId([5; 32])).unwrap();
         assert!(dead_runs(&state).is_empty());
@@ -365,7 +352,7 @@ mod tests {
     #[test]
     fn heads_are_remembered() {
         let root = tempfile::tempdir().unwrap();
-        let state = State::new(root.path(), &RepositoryId([1; 32]));
+        let state = State::new(&folder_of(&root), &RepositoryId([1; 32]));
         let seen = Seen {
             snapshots: vec![SnapshotId([2; 32])],
             statements: vec![StatementId([3; 32])],

@@ -104,6 +104,8 @@ struct Folder {
 #[derive(Clone)]
 struct Content {
     bytes: Arc<[u8]>,
+    /// What of them was synced before they were written, from the first on.
+    before: Arc<[u8]>,
     is_durable: bool,
 }
 
@@ -163,12 +165,15 @@ impl Model {
                 self.folders.entry(path.to_owned()).or_default();
             }
             Step::Create(path) => {
-                self.files.push(Content { bytes: Arc::default(), is_durable: false });
+                self.files.push(Content { bytes: Arc::default(), before: Arc::default(), is_durable: false });
                 self.insert(path, Entry::File(self.files.len() - 1));
             }
             Step::Write { path, bytes } => {
                 let file = self.file(path);
-                self.files[file].bytes = bytes.into();
+                match self.files[file].bytes.is_empty() {
+                    true => self.files[file].bytes = bytes.into(),
+                    false => self.append(file, bytes),
+                }
             }
             Step::SyncFile(path) => {
                 let file = self.file(path);
@@ -189,6 +194,17 @@ impl Model {
             Step::Unlink(path) => drop(self.remove(path)),
             Step::OpenFolder(_) | Step::ReadFolder(_) | Step::Exists(_) | Step::OpenFile(_) | Step::Read(_) => {}
         }
+    }
+
+    /// A file that has been written before becomes another one, so that images of the first stay what they were.
+    fn append(&mut self, file: usize, bytes: &[u8]) {
+        let old = &self.files[file];
+        let before = if old.is_durable { Arc::clone(&old.bytes) } else { Arc::clone(&old.before) };
+        self.files.push(Content { bytes: bytes.into(), before, is_durable: false });
+        let longer = Entry::File(self.files.len() - 1);
+        let names =
+            self.folders.values_mut().flat_map(|folder| folder.now.values_mut().chain(folder.durable.values_mut()));
+        names.filter(|entry| **entry == Entry::File(file)).for_each(|entry| *entry = longer);
     }
 
     /// What is left when, of the folders, those that `keeps` names keep the names that were not synced.
@@ -235,8 +251,8 @@ fn kind_of(path: &str) -> &str {
 pub(crate) struct Moment {
     /// How many of the things that the story tells were reported done by then.
     pub(crate) reported: usize,
-    /// The state folder at that moment.
-    pub(crate) state: Files,
+    /// What stood beside it at that moment: the state folder, or the repository if the state folder is the disk.
+    pub(crate) beside: Files,
 }
 
 /// Everything that is known of a story when it is over.
@@ -249,14 +265,14 @@ struct Record {
 
 /// Records the steps of a store, and makes the images of every moment.
 pub(crate) struct RecordingDisk {
-    state_folder: PathBuf,
+    beside: Box<dyn Fn() -> Files + Send + Sync>,
     record: Mutex<Record>,
 }
 
 impl RecordingDisk {
-    pub(crate) fn new(state_folder: &Path) -> Arc<Self> {
+    pub(crate) fn new(beside: impl Fn() -> Files + Send + Sync + 'static) -> Arc<Self> {
         let record = Record { model: Model::new(), reported: 0, images: BTreeMap::new() };
-        Arc::new(Self { state_folder: state_folder.to_owned(), record: Mutex::new(record) })
+        Arc::new(Self { beside: Box::new(beside), record: Mutex::new(record) })
     }
 
     /// The next thing is reported done.
@@ -280,20 +296,20 @@ impl RecordingDisk {
     pub(crate) fn files(&self, image: &Image) -> Files {
         let record = self.record.lock().unwrap();
         let content = |&(number, lost): &(usize, Option<Lost>)| {
-            let bytes = &record.model.files[number].bytes;
+            let Content { bytes, before, .. } = &record.model.files[number];
             match lost {
                 None => Arc::clone(bytes),
-                Some(Lost::Nothing) => Arc::default(),
-                Some(Lost::Zeros) => vec![0; bytes.len()].into(),
+                Some(Lost::Nothing) => Arc::clone(before),
+                Some(Lost::Zeros) => [&before[..], &vec![0; bytes.len() - before.len()]].concat().into(),
             }
         };
         image.files.iter().map(|(path, file)| (path.clone(), content(file))).collect()
     }
 
     fn keep_images(&self, record: &mut Record) {
-        let state = files_in(&self.state_folder);
+        let beside = (self.beside)();
         for image in record.model.images() {
-            record.images.insert(image, Moment { reported: record.reported, state: state.clone() });
+            record.images.insert(image, Moment { reported: record.reported, beside: beside.clone() });
         }
     }
 }

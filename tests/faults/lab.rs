@@ -18,9 +18,11 @@ use caddis::progress::{Cancel, Context, Problem, Progress};
 use caddis::repo::access::{KeySource, NewKey};
 use caddis::repo::fetch::Reader;
 use caddis::repo::snapshots::Snapshot;
+use caddis::repo::state_folder::StateFolder;
 use caddis::repo::{Found, Identity, InitOptions, Places, Repository};
 use caddis::restore::{self, restore};
 use caddis::store::faulty::{Call, HookStore};
+use caddis::store::local::watch::Watch;
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName, Store, StoreError};
 use tempfile::TempDir;
@@ -123,7 +125,7 @@ impl Machine {
     pub(crate) fn new(root: &Path, host: &str) -> Self {
         let root = root.join(host);
         Self {
-            places: Places { state: root.join("state"), cache: root.join("cache") },
+            places: Places { state: root.join("state").into(), cache: root.join("cache") },
             identity: Identity { host: host.to_owned(), user: "larva".to_owned() },
         }
     }
@@ -133,6 +135,13 @@ impl Machine {
         let copy = Self::new(root, &self.identity.host);
         copy_folder(&self.places.state, &copy.places.state);
         copy
+    }
+
+    /// The same machine, with somebody who watches each step in its state folder.
+    pub(crate) fn watched_by(&self, watch: Arc<dyn Watch>) -> Self {
+        let mut machine = self.clone();
+        machine.places.state = StateFolder::watched(self.places.state.to_path_buf(), watch);
+        machine
     }
 
     pub(crate) fn init(&self, store: &Arc<impl Store + 'static>) -> Result<RepositoryId> {

@@ -21,6 +21,7 @@ mod damage;
 mod damage_matrix;
 mod disk;
 mod failing_disk;
+mod forgetful;
 mod interrupted;
 mod keys;
 mod large;

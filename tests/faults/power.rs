@@ -10,7 +10,7 @@ use caddis::id::{ObjectId, SnapshotId};
 use caddis::store::local::{LocalStore, OpenError};
 
 use crate::compare::Tree;
-use crate::disk::{Files, RecordingDisk, set_files};
+use crate::disk::{Files, RecordingDisk, files_in, set_files};
 use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, key_file, new_key, scratch};
 
 const SECOND: u8 = 8;
@@ -31,7 +31,8 @@ impl Story {
         let machine = lab.machine("teller");
         let path = lab.folder.path().join("repository");
         std::fs::create_dir(&path).unwrap();
-        let disk = RecordingDisk::new(&machine.places.state);
+        let state = machine.places.state.clone();
+        let disk = RecordingDisk::new(move || files_in(&state));
         Self { lab, machine, path, disk, saved: Vec::new() }
     }
 
@@ -75,7 +76,7 @@ impl Story {
             }
             set_files(&path, &self.disk.files(image));
             let machine = Machine::new(&folder.path().join(number.to_string()), "teller");
-            set_files(&machine.places.state, &moment.state);
+            set_files(&machine.places.state, &moment.beside);
             look(&machine, &path, moment.reported, &context);
         }
         images.len()
@@ -96,7 +97,7 @@ impl Story {
 
 /// Objects whose bytes are not those that their names say.
 fn torn(path: &Path) -> BTreeSet<Vec<u8>> {
-    let objects: Files = crate::disk::files_in(path);
+    let objects: Files = files_in(path);
     let is_torn = |path: &str, bytes: &[u8]| {
         let id = path.rsplit_once('/').and_then(|(_, name)| ObjectId::from_hex(name));
         id.is_some_and(|id| id != ObjectId::of(bytes))

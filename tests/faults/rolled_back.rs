@@ -174,7 +174,7 @@ fn a_run_that_ends_while_another_one_looks_raises_no_alarm() {
         let has_run = AtomicBool::new(false);
         // The same machine: the same name, and so the same places.
         let (store, second, source) = (Arc::clone(&lab.store), lab.machine("alpha"), source.clone());
-        assert_eq!(second.places.state, lab.machine.places.state);
+        assert_eq!(*second.places.state, *lab.machine.places.state);
         let hook = hooked(&lab.store, move |call| {
             let is_moment = matches!(call, Call::Put(name) if name.kind() == kind) || call == Call::List(kind);
             if is_moment && !has_run.swap(true, Ordering::SeqCst) {

@@ -82,7 +82,7 @@ fn a_run_that_begins_while_others_look_for_dead_ones_begins_and_is_known_when_it
     const DYING: u8 = 100;
     const ENDING: u32 = 4_000;
     let root = tempfile::tempdir().unwrap();
-    let state = State::new(root.path(), &RepositoryId([1; 32]));
+    let state = State::new(&root.path().to_path_buf().into(), &RepositoryId([1; 32]));
     let is_over = AtomicBool::new(false);
     let found = Mutex::new(BTreeSet::new());
     let settle = || {
