@@ -194,15 +194,16 @@ impl Candidate {
     /// what cannot be read: a seal that holds over them was made over them.
     fn read_around(&self, repository: &Repository) -> Result<Vec<u8>> {
         let mut pack = vec![0; usize::try_from(self.bytes).expect("a pack fits in memory")];
-        let mut parts = vec![0..self.bytes];
+        let whole = 0..pack.len();
+        let mut parts = vec![whole];
         let mut failures = 0;
         while let Some(part) = parts.pop() {
-            let len = part.end - part.start;
-            match repository.objects.get_range(self.name(), ByteRange::At { offset: part.start, len }) {
-                Ok(bytes) => pack[part.start as usize..part.end as usize].copy_from_slice(&bytes),
+            let range = ByteRange::At { offset: part.start as u64, len: part.len() as u64 };
+            match repository.objects.get_range(self.name(), range) {
+                Ok(bytes) => pack[part].copy_from_slice(&bytes),
                 Err(error) if is_unreadable(&error) => {
                     failures += 1;
-                    let middle = (part.start + len / 2).next_multiple_of(PAGE_BYTES as u64);
+                    let middle = (part.start + part.len() / 2).next_multiple_of(PAGE_BYTES);
                     if failures < FAILED_READS_MAX && middle < part.end {
                         parts.extend([part.start..middle, middle..part.end]);
                     }
