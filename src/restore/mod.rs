@@ -6,7 +6,8 @@
 //! metadata. A folder gets it from the planning thread after all below it.
 //!
 //! Memory, whatever is restored: up to three windows of at most 8 MiB, for each core a stretch of sealed bytes, a sealed and a
-//! plain block (12 MiB as caddis writes blocks), and the caches of the [`Reader`].
+//! plain block (12 MiB as caddis writes blocks), 32 MiB of folders on the way down, the extended attributes of one item (16 MiB),
+//! and the caches of the [`Reader`].
 
 use std::collections::VecDeque;
 use std::fs;
