@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use super::sink::Sink;
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
-use crate::format::tree::{Content, INLINE_BYTES_MAX, Piece};
+use crate::format::tree::{Content, INLINE_BYTES_MAX, NODE_PIECES_MAX, Piece};
 use crate::keys::domain::ChunkKind;
 use crate::repo::session::Origin;
 use crate::source::{Extent, Extents, Stat};
@@ -143,15 +143,26 @@ impl ContentReader {
 
     /// Stores bytes that are in memory, such as a large extended attribute.
     pub(super) fn store_bytes(&self, bytes: &[u8], origin: Origin, sink: &mut Sink<'_, '_, '_>) -> Result<Vec<Piece>> {
-        let mut pieces = Vec::new();
         let mut taken = 0;
-        while let Some(cut) = self.chunker.cut(taken as u64, &bytes[taken..], true) {
-            let id = sink.session.store(ChunkKind::Data, origin, &bytes[taken..taken + cut], sink.cx)?;
-            pieces.push(Piece::Chunk { id, len: u32::try_from(cut).expect("chunks are short") });
-            taken += cut;
-        }
-        Ok(pieces)
+        let pieces = lengths_of(&self.chunker, bytes).into_iter().map(|len| {
+            let id = sink.session.store(ChunkKind::Data, origin, &bytes[taken..taken + len], sink.cx)?;
+            taken += len;
+            Ok(Piece::Chunk { id, len: u32::try_from(len).expect("chunks are short") })
+        });
+        pieces.collect()
     }
+}
+
+/// How long the pieces of a value are. It has no list, so there are no more than stand in a node: the last one takes the rest.
+fn lengths_of(chunker: &Chunker, bytes: &[u8]) -> Vec<usize> {
+    let (mut lengths, mut taken) = (Vec::new(), 0);
+    while let Some(cut) = chunker.cut(taken as u64, &bytes[taken..], true) {
+        let is_last = lengths.len() + 1 == NODE_PIECES_MAX;
+        let len = if is_last { bytes.len() - taken } else { cut };
+        lengths.push(len);
+        taken += len;
+    }
+    lengths
 }
 
 /// What of a file changes when somebody writes to it.
@@ -162,4 +173,24 @@ fn version(stat: &Stat) -> impl PartialEq + use<> {
 /// Whether a file is the same as it was.
 pub(super) fn is_same_version(before: &Stat, file: &File) -> io::Result<bool> {
     Ok(version(&Stat::of_handle(file.as_fd())?) == version(before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunker::{ChunkerKey, SizeClass, SizeClasses};
+
+    /// A value that repeats itself may be cut as often as chunks may be short, 32 times in 64 KiB: its node had more pieces than
+    /// any reader takes, and with it all nodes of its chunk were lost.
+    #[test]
+    fn a_value_has_no_more_pieces_than_a_node_takes() {
+        let class = SizeClass { from_offset: 0, min: 64, average: 256, max: 1024 };
+        let chunker = Chunker::new(&ChunkerKey::new([1; 32]), SizeClasses::new(vec![class]).unwrap());
+        let cuts = |len: usize| lengths_of(&chunker, &vec![7; len]);
+        assert_eq!(cuts(0), Vec::<usize>::new());
+        assert_eq!(cuts(1000), [1000]);
+        let lengths = cuts(64 << 10);
+        assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (NODE_PIECES_MAX, 64 << 10));
+        assert_eq!(lengths[..NODE_PIECES_MAX - 1], [1024; NODE_PIECES_MAX - 1]);
+    }
 }
