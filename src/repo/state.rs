@@ -138,8 +138,8 @@ impl State {
         if self.slot() == Some(slot) {
             return Ok(());
         }
-        make_folder(&self.folder)?;
-        replace_file(&self.folder.join("slot"), format!("{slot}\n").as_bytes())
+        self.disk.make_folder(&self.folder)?;
+        self.disk.replace(&self.folder.join("slot"), format!("{slot}\n").as_bytes())
     }
 
     /// Begins a run that announces snapshots.
