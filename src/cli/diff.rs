@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use serde_json::{Map, Value, json};
 
 use super::args::{DiffArgs, Global};
+use super::color::{self, Stream};
 use super::render::{self, json_line};
 use super::{Outcome, open, restore};
 use crate::diff::{self, Change, Counts, Report};
@@ -69,7 +70,12 @@ fn shown(path: &TreePath, node: &Node) -> Vec<u8> {
 }
 
 fn change_line(path: &TreePath, modifier: &str, node: &Node) -> String {
-    format!("{modifier:<5}{}", render::printable(&shown(path, node)))
+    let style = match modifier {
+        "+" => color::ADDED,
+        "-" => color::REMOVED,
+        _ => color::CHANGED,
+    };
+    color::paint(Stream::Output, style, &format!("{modifier:<5}{}", render::printable(&shown(path, node))))
 }
 
 fn change_json(path: &TreePath, modifier: &str, node: &Node) -> String {

@@ -11,6 +11,8 @@ mod backup;
 mod bars;
 mod cat;
 mod check;
+pub mod color;
+mod complete;
 mod diff;
 mod dump;
 mod init;
@@ -26,6 +28,7 @@ mod tag;
 
 use args::{Cli, Command, Global};
 use bars::Console;
+use color::Stream;
 
 use crate::env::SystemClock;
 use crate::error::{Error, Result, with_causes};
@@ -60,9 +63,11 @@ impl Outcome {
 
 /// Runs the program and answers its exit code; the table stands in caddis(1).
 pub fn run() -> ExitCode {
+    complete::answer();
     let matches = Cli::command().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     prefer_flags(&mut cli.global, innermost(&matches));
+    color::choose(cli.global.color);
     leave_no_core();
     let cancel = Cancel::new();
     let outcome = watch_signals(&cancel).and_then(|()| dispatch(&cli, &cancel));
@@ -117,7 +122,8 @@ fn watch_signals(cancel: &Cancel) -> Result<()> {
 
 fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
     let clock = SystemClock::new();
-    let console = Console::new(&cli.global);
+    let is_long_work = matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_));
+    let console = Console::new(&cli.global, clock, is_long_work);
     let cx = Context { clock: &clock, progress: &console, cancel };
     let global = &cli.global;
     match &cli.command {
@@ -134,7 +140,8 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {
-            clap_complete::generate(args.shell, &mut Cli::command(), "caddis", &mut io::stdout());
+            let script = complete::script(args.shell)?;
+            io::stdout().write_all(&script).map_err(Error::Output)?;
             Ok(Outcome::Done)
         }
     }
@@ -155,9 +162,10 @@ fn print_error(error: &Error, global: &Global) {
         });
         return tell(&render::json_line(&document));
     }
-    tell(&format!("caddis: {}", render::printable(message.as_bytes())));
+    let label = color::paint(Stream::Error, color::ERROR, "caddis:");
+    tell(&format!("{label} {}", render::printable(message.as_bytes())));
     if let Some(hint) = error.hint() {
-        tell(&format!("caddis: {}", render::printable(hint.as_bytes())));
+        tell(&format!("{label} {}", render::printable(hint.as_bytes())));
     }
 }
 

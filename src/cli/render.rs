@@ -1,13 +1,12 @@
 //! How things look in print: times, sizes, names, tables, JSON. A terminal never gets a raw control character.
 
-use std::io::{self, IsTerminal};
-
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use data_encoding::BASE64;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use super::color::{self, Stream};
 use crate::format::metadata::Timestamp;
 use crate::format::name::TreePath;
 use crate::format::tree::{Node, NodeKind};
@@ -85,8 +84,9 @@ pub(super) fn rfc3339(time: Timestamp) -> String {
 pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if let Some(width) = terminal_width() {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    if let Some(columns) = color::columns(Stream::Output) {
+        let columns = u16::try_from(columns).unwrap_or(u16::MAX);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
     }
     table.set_header(head);
     table.add_rows(rows);
@@ -96,16 +96,11 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> S
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// Columns of the terminal that standard output is, if it is one.
-fn terminal_width() -> Option<u16> {
-    let out = io::stdout();
-    if !out.is_terminal() {
-        return None;
+    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    if let Some(head) = lines.first_mut() {
+        *head = color::paint(Stream::Output, color::HEAD, head);
     }
-    rustix::termios::tcgetwinsize(&out).ok().map(|size| size.ws_col).filter(|&columns| columns > 0)
+    lines.join("\n")
 }
 
 /// A path as `path`, and as `path_b64` where it is no UTF-8.

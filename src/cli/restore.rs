@@ -11,6 +11,7 @@ use super::{Outcome, open, print_line, render};
 use crate::backup::sources::absolute;
 use crate::error::{Error, Result};
 use crate::format::name::TreePath;
+use crate::format::snapshot::Summary;
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Filter;
@@ -21,6 +22,10 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &C
     let (wanted, path) = split(&args.snapshot)?;
     let snapshot = repository.find_snapshot(wanted, &filter(&args.filter)?, cx)?;
     let reader = Reader::open(&repository, cx)?;
+    if path.as_bytes().is_empty() {
+        let Summary { files, folders, others, bytes, .. } = snapshot.body.summary;
+        cx.progress.ahead(files.saturating_add(folders).saturating_add(others), bytes);
+    }
     let options = Options { owners: !args.no_owner && uzers::get_effective_uid() == 0 };
     let report = restore::restore(&reader, &snapshot, &path, &args.target, &options, cx)?;
     console.finish();

@@ -189,3 +189,35 @@ fn no_secret_is_ever_printed() {
     printed(with(&machine, PASSPHRASE, "--help").run());
     printed(with(&machine, PASSPHRASE, "snapshots --nonsense").run());
 }
+
+#[test]
+fn a_weak_passphrase_is_warned_of_and_taken() {
+    for (passphrase, is_weak) in
+        [("password1", true), ("caddis", true), ("correct unicorn magnet harvest glacier", false)]
+    {
+        let machine = Machine::new();
+        let run = machine.caddis_with_passphrase(&format!("init {CHEAP}")).env("CADDIS_PASSWORD", passphrase).ok();
+        assert_eq!(run.stderr.contains("the passphrase is weak"), is_weak, "{passphrase}: {}", run.transcript());
+        assert!(!run.stderr.contains(passphrase), "{}", run.transcript());
+        assert!(run.stderr.lines().count() <= 1, "{}", run.transcript());
+    }
+    let machine = machine();
+    let run = with(&machine, PASSPHRASE, &format!("key add {CHEAP}")).env("CADDIS_NEW_PASSWORD", "letmein").ok();
+    assert!(run.stderr.contains("the passphrase is weak"), "{}", run.transcript());
+    with(&machine, "letmein", "snapshots").ok();
+}
+
+/// The command for the passphrase is a child of the program, and has its limits.
+#[test]
+fn no_core_is_left_of_a_program_that_knows_keys() {
+    let machine = machine();
+    let run = machine
+        .caddis_with_passphrase("snapshots --password-command")
+        .arg(format!("cat /proc/self/limits > limits; echo {PASSPHRASE}"))
+        .ok();
+    assert_eq!(run.stderr, "");
+    let limits = fs::read_to_string(machine.path("limits")).unwrap();
+    let core: Vec<&str> = limits.lines().find(|line| line.contains("core")).unwrap().split_whitespace().collect();
+    // `Max core file size SOFT HARD bytes`
+    assert!(core[4] == "1" || core[5] == "0", "{core:?}");
+}

@@ -24,6 +24,7 @@ mod snapshots;
 mod stats;
 mod tag;
 
+pub use super::color::Color;
 pub use backup::{BackupArgs, Effort};
 pub use cat::CatArgs;
 pub use check::CheckArgs;
@@ -87,6 +88,16 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CADDIS_CACHE_DIR", hide_env_values = true,
         value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
+    /// When to use colours; `auto` heeds NO_COLOR
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "CADDIS_COLOR",
+        hide_env_values = true,
+        default_value = "auto"
+    )]
+    pub color: Color,
     /// Take the repository as it is now, although this machine has seen more in it, or another one at its place
     #[arg(long, global = true)]
     pub accept_rollback: bool,
