@@ -70,6 +70,12 @@ fast\t''
 auto\t''
 better\t''
 max\t''"
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -s e -l exclude -d 'Leave out what fits this pattern, in the syntax of gitignore; `!` in front takes in again; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l iexclude -d 'The same, whatever the case of its letters' -r
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l exclude-file -d 'Leave out what fits a pattern of this file, one a line; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l iexclude-file -d 'The same, whatever the case of their letters' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l exclude-if-present -d 'Leave out what lies beside a file of this name, which begins with HEADER; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l exclude-larger-than -d 'Leave out files that are larger' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
@@ -79,6 +85,9 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l init -d 'Make t
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s f -l force -d 'Read every file, also those that look unchanged'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-inode -d 'Take a file for unchanged although its inode number is another one, as on some network file systems'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-ctime -d 'Take a file for unchanged although its metadata were changed since, if its size and modification time were not'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l no-ignore -d 'Do not read `.caddisignore` in folders'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l exclude-caches -d 'Leave out what folders hold that a CACHEDIR.TAG marks as caches'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -s x -l one-file-system -d 'Leave out what other file systems hold that are mounted below a source'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'

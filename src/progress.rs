@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::env::Clock;
 use crate::error::{Error, Result};
+use crate::select::Rule;
 
 /// A problem with one item; the operation goes on, and its exit code says that there was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,21 @@ pub struct Problem {
     pub item: Vec<u8>,
     /// What happened, with its causes.
     pub what: String,
+}
+
+/// What becomes of an item of a source.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate<'a> {
+    /// It was not there before.
+    New,
+    /// It is not what it was.
+    Changed,
+    /// It is what it was.
+    Unchanged,
+    /// A rule leaves it out.
+    Excluded(&'a Rule),
+    /// Nothing of what lies in this folder is taken, but perhaps its tag: so a rule says.
+    Emptied(&'a Rule),
 }
 
 /// Listens to an operation. Called from several threads.
@@ -32,6 +48,11 @@ pub trait Progress: Sync {
     /// So many items and bytes more are known to be ahead.
     fn ahead(&self, items: u64, bytes: u64) {
         let _ = (items, bytes);
+    }
+
+    /// This becomes of an item of the source, which has so many bytes.
+    fn item(&self, path: &[u8], fate: Fate<'_>, bytes: u64) {
+        let _ = (path, fate, bytes);
     }
 
     /// Something happened to one item.

@@ -12,6 +12,8 @@ use crate::format::link::{BIRTH_PATH_BYTES_MAX, BIRTHS_MAX, Births};
 use crate::format::metadata::Timestamp;
 use crate::format::name::{Name, TreePath};
 use crate::id::ChunkId;
+use crate::progress::Fate;
+use crate::select::Place;
 use crate::source::{Ahead, Entry, Folder, Listing, Stat};
 use crate::tree::build::{BirthsBuilder, FolderBuilder};
 
@@ -20,6 +22,8 @@ pub(super) struct Frame<'c> {
     pub name: Name,
     pub folder: Arc<Folder>,
     pub stat: Stat,
+    /// Which rules count in it.
+    pub place: Arc<Place>,
     pub seen: Timestamp,
     pub entries: vec::IntoIter<Entry>,
     pub rest: Option<Ahead>,
@@ -45,16 +49,19 @@ pub(super) struct Saved {
     pub node: Vec<u8>,
     /// Whether the node is that of the row.
     pub is_kept: bool,
+    /// What the user hears of it.
+    pub fate: Fate<'static>,
 }
 
 impl<'c> Frame<'c> {
     pub(super) fn new(name: Name, listing: Listing, memory: FolderMemory<'c>, own: Option<Remembered>) -> Self {
-        let Listing { folder, stat, seen, entries, rest } = listing;
+        let Listing { folder, stat, place, seen, entries, rest } = listing;
         let (entries, births) = (entries.into_iter(), FolderBirths::default());
         Self {
             name,
             folder,
             stat,
+            place,
             seen,
             entries,
             rest,
@@ -101,7 +108,7 @@ impl<'c> Frame<'c> {
             .filter_map(|entry| {
                 let name = Name::new(entry.name).ok()?;
                 let (print, is_trusted, node) = (entry.print, entry.trusted, entry.node.to_vec());
-                Some(Saved { name, print, is_trusted, node, is_kept: true })
+                Some(Saved { name, print, is_trusted, node, is_kept: true, fate: Fate::Unchanged })
             })
             .collect();
         assert_eq!(same.len(), self.same, "these entries were read just now");

@@ -25,7 +25,7 @@ use crate::format::tree::{
 use crate::id::ChunkId;
 use crate::keys::domain::ChunkKind;
 use crate::keys::keyring::Rights;
-use crate::progress::Problem;
+use crate::progress::{Fate, Problem};
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::session::Origin;
 use crate::source::{EntryKind, FileSystem, Folder, OwnerNames, Stat};
@@ -66,6 +66,14 @@ pub(super) struct Items<'s, 'r, 'c> {
     file_systems: HashMap<u64, FileSystem>,
     /// Reads lists of chunks, to look up what they name.
     reader: Option<Reader<'s>>,
+}
+
+/// What was found out about an entry that is no folder.
+struct Read {
+    node: Node,
+    stat: Stat,
+    is_steady: bool,
+    fate: Fate<'static>,
 }
 
 /// A file as it was read, or as an earlier run has read it.
@@ -112,12 +120,15 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
                 None
             }
             EntryKind::File => self.file(folder, name, stat, was_there, memory)?,
-            _ => self.other(folder, name, &stat)?.map(|node| (node, stat, true)),
+            _ => {
+                let fate = if was_there { Fate::Changed } else { Fate::New };
+                self.other(folder, name, &stat)?.map(|node| Read { node, stat, is_steady: true, fate })
+            }
         };
-        let Some((node, stat, is_steady)) = read else { return Ok(None) };
+        let Some(Read { node, stat, is_steady, fate }) = read else { return Ok(None) };
         let is_trusted = is_steady && self.problems == problems && is_settled(&stat, seen);
         let (name, print) = (name.clone(), Fingerprint::of(&stat));
-        Ok(Some(Saved { name, print, is_trusted, node: encode(&node), is_kept: false }))
+        Ok(Some(Saved { name, print, is_trusted, node: encode(&node), is_kept: false, fate }))
     }
 
     /// What an earlier run has left of an entry, if it has not changed and all of it is still there.
@@ -150,7 +161,7 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
         // With another inode number or time of change it would look changed next time, where these count.
         let print = Fingerprint::of(stat);
         let is_kept = print == known.print && node == known.node;
-        Ok(Some(Saved { name: name.clone(), print, is_trusted: true, node, is_kept }))
+        Ok(Some(Saved { name: name.clone(), print, is_trusted: true, node, is_kept, fate: Fate::Unchanged }))
     }
 
     fn count(&mut self, kind: EntryKind, bytes: u64) {
@@ -189,14 +200,16 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
         stat: Stat,
         was_there: bool,
         memory: &mut FolderMemory<'_>,
-    ) -> Result<Option<(Node, Stat, bool)>> {
+    ) -> Result<Option<Read>> {
         let in_parent = memory.parent_node(name);
         let was_there = was_there || in_parent.is_some();
+        let mut fate = if was_there { Fate::Changed } else { Fate::New };
         let read = if let Some(kind) = self.links.known(&stat, &self.path) {
             Some(ReadFile { kind, stat, xattrs: folder.xattrs_of(name), is_steady: true })
         } else if let Some(kind) = self.content_of_parent(in_parent, &stat)? {
             self.links.learn(&stat, &self.path, &kind);
             self.counts.unmodified += 1;
+            fate = Fate::Unchanged;
             Some(ReadFile { kind, stat, xattrs: folder.xattrs_of(name), is_steady: true })
         } else {
             let counter = if was_there { &mut self.counts.changed } else { &mut self.counts.new };
@@ -210,7 +223,8 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
             is_steady &= size == stat.size;
             self.count(EntryKind::File, size);
         }
-        Ok(Some((self.node(name.clone(), kind, &stat, xattrs), stat, is_steady)))
+        let node = self.node(name.clone(), kind, &stat, xattrs);
+        Ok(Some(Read { node, stat, is_steady, fate }))
     }
 
     /// What the parent snapshot holds of a file, if that has not changed since: its size and time are the same, and nothing

@@ -1,6 +1,7 @@
 //! Backup: source tree -> chunks -> blocks -> packs -> index -> snapshot.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::catalog::{Catalog, Changes, Outcome};
 use crate::error::{Error, Result, with_causes};
@@ -16,6 +17,7 @@ use crate::repo::fetch::Reader;
 use crate::repo::rollback::Withheld;
 use crate::repo::session::{Relied, Session, Stored};
 use crate::seal::compress::Compression;
+use crate::select::Rules;
 
 mod content;
 mod frame;
@@ -49,6 +51,8 @@ pub struct Options {
     pub detection: Detection,
     /// How much time to spend on making data smaller.
     pub compression: Compression,
+    /// What is left out.
+    pub rules: Arc<Rules>,
 }
 
 impl Options {
@@ -83,6 +87,8 @@ pub struct Report {
     pub sockets: u64,
     /// Folders of the repository and of this program that were left out.
     pub own_folders: u64,
+    /// Items that rules leave out; of a folder that is left out, what lies in it is not counted.
+    pub excluded: u64,
     /// Items that were not read, or kept changing.
     pub problems: u64,
     /// What this machine has seen in the repository earlier and is not there now.
@@ -261,6 +267,7 @@ fn report(snapshot: SnapshotId, time: Timestamp, summary: Summary, walked: &Walk
         new_chunks: stored.new_chunks,
         sockets: walked.sockets,
         own_folders: walked.own_folders,
+        excluded: walked.excluded,
         problems: walked.problems,
         withheld: None,
     }

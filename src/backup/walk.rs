@@ -22,9 +22,10 @@ use crate::format::record::{Extras, decode, encode};
 use crate::format::snapshot::{Summary, TableRef};
 use crate::format::tree::{Node, NodeKind};
 use crate::id::ChunkId;
-use crate::progress::Context;
+use crate::progress::{Context, Fate};
 use crate::repo::session::Session;
-use crate::source::{Entry, EntryKind, Folder, Listing, Scan, Stat, scan};
+use crate::select::Place;
+use crate::source::{Choice, Entry, EntryKind, Folder, LeftOut, Listing, Scan, Stat, scan};
 use crate::tree::build::{BirthsBuilder, FolderBuilder, build_links};
 
 /// What a walk has stored.
@@ -36,6 +37,7 @@ pub(super) struct Walked {
     pub counts: Counts,
     pub sockets: u64,
     pub own_folders: u64,
+    pub excluded: u64,
     pub problems: u64,
 }
 
@@ -51,8 +53,8 @@ struct Walk<'s, 'r, 'c> {
     items: Items<'s, 'r, 'c>,
     scan: &'s Scan<'s>,
     births: BirthsBuilder,
-    own: &'s HashSet<(u64, u64)>,
     own_folders: u64,
+    excluded: u64,
 }
 
 /// What became of an entry.
@@ -78,10 +80,10 @@ pub(super) fn store(
     let chunker = Chunker::new(&repository.keyring.domain.chunker_key(), repository.config.chunks.clone());
     let own = options.own_folders.iter().filter_map(|path| std::fs::metadata(path).ok());
     let own: HashSet<(u64, u64)> = own.map(|folder| (folder.dev(), folder.ino())).collect();
-    let enters = |stat: &Stat| !own.contains(&(stat.dev, stat.ino));
-    let walked = scan(cx.clock, &enters, |scan| {
+    let choice = Choice { rules: &options.rules, own: &own, progress: cx.progress };
+    let walked = scan(cx.clock, &choice, |scan| {
         let items = Items::new(Sink { session, cx }, ContentReader::new(chunker), memory);
-        let mut walk = Walk { items, scan, births: BirthsBuilder::default(), own: &own, own_folders: 0 };
+        let mut walk = Walk { items, scan, births: BirthsBuilder::default(), own_folders: 0, excluded: 0 };
         let root = walk.store_plan(sources.plan(), None);
         found.owners = walk.owners();
         found.changes = walk.items.memory.changes.take();
@@ -97,7 +99,8 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         let births = self.births.finish(&mut self.items.sink)?;
         let links = build_links(&std::mem::take(&mut self.items.links).records(), &mut self.items.sink)?;
         let Items { summary, counts, sockets, problems, .. } = self.items;
-        Ok(Walked { root, links, births, summary, counts, sockets, own_folders: self.own_folders, problems })
+        let Self { own_folders, excluded, .. } = self;
+        Ok(Walked { root, links, births, summary, counts, sockets, own_folders, excluded, problems })
     }
 
     fn owners(&self) -> Vec<OwnerName> {
@@ -146,7 +149,8 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
     /// Stores a source: the entry `name` of the folder above, or the root of the file system.
     fn store_source(&mut self, name: Option<&Name>) -> Result<Option<Node>> {
         let Some(name) = name else {
-            return match Folder::open(&self.os_path()).and_then(|folder| self.scan.begin(&folder)) {
+            let place = self.source_place();
+            return match Folder::open(&self.os_path()).and_then(|folder| self.scan.begin(&folder, place)) {
                 Ok(listing) => self.store_folder(&root_name(), listing),
                 Err(error) => self.items.give_up(&error),
             };
@@ -173,15 +177,20 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             }
             return Ok(node);
         }
-        if self.own.contains(&(stat.dev, stat.ino)) {
+        if self.scan.choice().is_own(&stat) {
             self.own_folders += 1;
             self.items.problem(never.to_owned());
             return Ok(None);
         }
-        match self.scan.enter(&above, name) {
+        match above.enter(name).and_then(|(folder, _)| self.scan.begin(&folder, self.source_place())) {
             Ok(listing) => self.store_folder(name, listing),
             Err(error) => self.items.give_up(&error),
         }
+    }
+
+    /// Which rules count in the folder that is a source.
+    fn source_place(&self) -> Place {
+        self.scan.choice().rules.source(&self.items.path)
     }
 
     /// Stores a source that is no folder.
@@ -200,6 +209,7 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             memory.record(name, &saved.print, saved.is_trusted, &saved.node, changes.as_mut());
             memory.finish_row(&ChunkId([0; 32]), changes.as_mut());
         }
+        self.tell(&saved);
         let node = decode::<Node>(&saved.node).map_err(|error| self.bad_node(&error.to_string()))?;
         if matches!(node.kind, NodeKind::Symlink { .. }) && self.os_path().is_dir() {
             let path = self.os_path();
@@ -224,7 +234,8 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
     }
 
     fn is_own(&self, folder: &Path) -> bool {
-        std::fs::metadata(folder).is_ok_and(|folder| self.own.contains(&(folder.dev(), folder.ino())))
+        let own = self.scan.choice().own;
+        std::fs::metadata(folder).is_ok_and(|folder| own.contains(&(folder.dev(), folder.ino())))
     }
 
     /// Stores a folder with all below it.
@@ -246,6 +257,7 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
                     continue;
                 }
                 let saved = self.finish_folder(frame)?;
+                self.tell(&saved);
                 frame.folder.leave();
                 stack.pop();
                 let Some(above) = stack.last_mut() else {
@@ -260,12 +272,29 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             match self.visit(frame, entry)? {
                 Visited::Entered(frame) => stack.push(*frame),
                 Visited::Saved(saved) => {
+                    self.tell(&saved);
                     self.items.path.pop();
                     self.push(frame, &saved)?;
                 }
                 Visited::Nothing => self.items.path.pop(),
             }
         }
+    }
+
+    fn tell(&self, saved: &Saved) {
+        self.items.sink.cx.progress.item(self.items.path.as_bytes(), saved.fate, saved.print.size);
+    }
+
+    /// An entry is no part of the backup.
+    fn leave_out(&mut self, left_out: &LeftOut) -> Visited<'s> {
+        match left_out {
+            LeftOut::Own => self.own_folders += 1,
+            LeftOut::Rule(rule) => {
+                self.excluded += 1;
+                self.items.sink.cx.progress.item(self.items.path.as_bytes(), Fate::Excluded(rule), 0);
+            }
+        }
+        Visited::Nothing
     }
 
     fn push(&mut self, frame: &mut Frame<'s>, saved: &Saved) -> Result<()> {
@@ -281,7 +310,9 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         self.items.sink.cx.progress.done(1, 0);
         let (stat, name) = (frame.stat, frame.name.clone());
         let print = Fingerprint::of(&stat);
-        if let Some(own) = frame.own.take()
+        let own = frame.own.take();
+        let fate = if own.is_some() { Fate::Changed } else { Fate::New };
+        if let Some(own) = own
             && self.items.memory.keeps_nodes()
             && self.items.memory.is_unchanged(&stat, &own)
             && let Ok(mut node) = decode::<Node>(&own.node)
@@ -289,13 +320,14 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         {
             let is_kept = node.kind == NodeKind::Folder { tree } && own.print == print;
             node.kind = NodeKind::Folder { tree };
-            return Ok(Saved { name, print, is_trusted: true, node: encode(&node), is_kept });
+            let fate = if is_kept { Fate::Unchanged } else { fate };
+            return Ok(Saved { name, print, is_trusted: true, node: encode(&node), is_kept, fate });
         }
         let problems = self.items.problems;
         let xattrs = self.items.xattrs(frame.folder.xattrs(), &stat)?;
         let is_trusted = self.items.problems == problems && is_settled(&stat, frame.seen);
         let node = self.items.node(name.clone(), NodeKind::Folder { tree }, &stat, xattrs);
-        Ok(Saved { name, print, is_trusted, node: encode(&node), is_kept: false })
+        Ok(Saved { name, print, is_trusted, node: encode(&node), is_kept: false, fate })
     }
 
     /// Looks at one entry of a folder; the path names it.
@@ -303,16 +335,15 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
     /// What was seen ahead decides whether it is what an earlier run has left. What is not is looked at again: it may be
     /// something else by now.
     fn visit(&mut self, frame: &mut Frame<'s>, entry: Entry) -> Result<Visited<'s>> {
+        self.items.sink.cx.progress.current(self.items.path.as_bytes());
+        let Entry { name, stat, below, left_out } = entry;
+        if let Some(left_out) = left_out {
+            return Ok(self.leave_out(&left_out));
+        }
         let items = &mut self.items;
-        items.sink.cx.progress.current(items.path.as_bytes());
-        let Entry { name, stat, below } = entry;
         let known = frame.memory.entry(&name);
         match (stat, below) {
             (Err(error), _) => return items.give_up::<()>(&error).map(|_| Visited::Nothing),
-            (Ok(stat), None) if stat.kind == EntryKind::Folder => {
-                self.own_folders += 1;
-                return Ok(Visited::Nothing);
-            }
             (Ok(_), Some(below)) => {
                 if let Ok(listing) = self.scan.take(below) {
                     // A folder that will be read must still be there: what was seen in it may long be gone.
@@ -331,21 +362,21 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             }
         }
         let seen = items.sink.cx.clock.now().into();
-        match frame.folder.stat_of(&name) {
-            Ok(stat) if self.own.contains(&(stat.dev, stat.ino)) => {
-                self.own_folders += 1;
-                Ok(Visited::Nothing)
-            }
-            Ok(stat) if stat.kind == EntryKind::Folder => match self.scan.enter(&frame.folder, &name) {
+        let stat = match frame.folder.stat_of(&name) {
+            Ok(stat) => stat,
+            Err(error) => return items.give_up::<()>(&error).map(|_| Visited::Nothing),
+        };
+        if let Some(left_out) = self.scan.choice().left_out(&frame.place, &name, Some(&stat)) {
+            return Ok(self.leave_out(&left_out));
+        }
+        if stat.kind == EntryKind::Folder {
+            return match self.scan.enter(&frame.folder, &frame.place, &name) {
                 Ok(listing) => Ok(self.entered(frame, name, listing, known)),
                 Err(error) => items.give_up::<()>(&error).map(|_| Visited::Nothing),
-            },
-            Ok(stat) => {
-                let saved = items.read(&frame.folder, &name, stat, seen, known.is_some(), &mut frame.memory)?;
-                Ok(saved.map_or(Visited::Nothing, |saved| Visited::Saved(Box::new(saved))))
-            }
-            Err(error) => items.give_up::<()>(&error).map(|_| Visited::Nothing),
+            };
         }
+        let saved = items.read(&frame.folder, &name, stat, seen, known.is_some(), &mut frame.memory)?;
+        Ok(saved.map_or(Visited::Nothing, |saved| Visited::Saved(Box::new(saved))))
     }
 
     fn entered(
@@ -356,6 +387,10 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         known: Option<Remembered>,
     ) -> Visited<'s> {
         above.memory.parent_node(&name);
+        if let Some(rule) = listing.place.emptied() {
+            self.excluded += 1;
+            self.items.sink.cx.progress.item(self.items.path.as_bytes(), Fate::Emptied(rule), 0);
+        }
         let file_system = self.items.file_system(&listing.folder, &listing.stat);
         let Items { path, memory, .. } = &mut self.items;
         let memory = memory.folder(path, &listing.stat, file_system, Some(&above.memory), &name);

@@ -1,18 +1,22 @@
 //! `caddis backup`
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::args::{BackupArgs, Global, Kdf};
 use super::bars::Console;
-use super::{Outcome, init, open, print_line, render};
+use super::{Outcome, init, open, print_line, render, select};
 use crate::backup::{self, Detection, Options, Report, Sources};
 use crate::error::{Error, Result};
 use crate::progress::Context;
 use crate::repo::InitOptions;
 use crate::repo::snapshots::parse_time;
+use crate::select::Rules;
 
 pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
     let sources = Sources::new(&args.paths)?;
+    let rules = Arc::new(select::rules(&args.select)?);
     let time = args.time.as_deref().map(parse_time).transpose()?;
     let mut repository = match open::open(global, cx) {
         Err(Error::NoRepository { .. }) if args.init => {
@@ -33,10 +37,12 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         own_folders: own,
         detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
         compression: args.compression.into(),
+        rules: Arc::clone(&rules),
     };
     let report = backup::backup(&mut repository, &sources, &options, cx)?;
     console.finish();
-    print_report(global, &report)
+    tell_unmatched(global, &rules);
+    print_report(global, &report, &rules)
         .inspect_err(|_| super::tell(&format!("caddis: snapshot {} is saved", report.snapshot)))?;
     if let Some(withheld) = report.withheld {
         return Err(withheld.into_error(repository.objects.location()));
@@ -44,7 +50,16 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
     Ok(if report.problems > 0 { Outcome::SourceIncomplete } else { Outcome::Done })
 }
 
-fn print_report(global: &Global, report: &Report) -> Result<()> {
+/// A rule that nothing matched is perhaps mistyped. Cron does not hear of it: it would each night.
+fn tell_unmatched(global: &Global, rules: &Rules) {
+    if super::tells_success(global) && !global.json {
+        for rule in rules.unmatched() {
+            super::tell(&format!("caddis: nothing matched {}", render::printable(rule.to_string().as_bytes())));
+        }
+    }
+}
+
+fn print_report(global: &Global, report: &Report, rules: &Rules) -> Result<()> {
     let summary = &report.summary;
     if global.json {
         let document = json!({
@@ -65,6 +80,8 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
             "data_blobs": report.new_chunks,
             "sockets_skipped": report.sockets,
             "own_folders_skipped": report.own_folders,
+            "items_excluded": report.excluded,
+            "rules_unmatched": rules.unmatched().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "num_errors": report.problems,
         });
         return print_line(&render::json_line(&document));
@@ -85,12 +102,13 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
         super::report(
             global,
             &format!(
-                "{} files new, {} changed, {} unmodified; {} folders, {} others, {} sockets and {} own folders left out, {:.1} s",
+                "{} files new, {} changed, {} unmodified; {} folders, {} others, {} excluded, {} sockets and {} own folders left out, {:.1} s",
                 report.counts.new,
                 report.counts.changed,
                 report.counts.unmodified,
                 summary.folders,
                 summary.others,
+                report.excluded,
                 report.sockets,
                 report.own_folders,
                 render::seconds(summary.millis),

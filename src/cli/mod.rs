@@ -22,6 +22,7 @@ mod open;
 mod passphrase;
 mod render;
 mod restore;
+mod select;
 mod snapshots;
 mod stats;
 mod tag;
@@ -180,8 +181,11 @@ fn tell(line: &str) {
 
 /// Prints what a command did: on a terminal, or when more was asked for. Cron hears of success only then.
 fn report(global: &Global, line: &str) -> Result<()> {
-    let is_wanted = global.verbose > 0 || io::stdout().is_terminal();
-    if global.quiet || !is_wanted { Ok(()) } else { print_line(line) }
+    if tells_success(global) { print_line(line) } else { Ok(()) }
+}
+
+fn tells_success(global: &Global) -> bool {
+    !global.quiet && (global.verbose > 0 || io::stdout().is_terminal())
 }
 
 /// Prints a line to standard output; a closed pipe is an error like any other there.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -28,6 +28,8 @@ const LISTING_BYTES: usize = 32 * 1024;
 pub struct Folder {
     /// The folder above and the name in it; nothing for the one the walk began with.
     above: Option<(Arc<Folder>, Name)>,
+    /// Where the walk began; only there.
+    root: Option<Box<Path>>,
     id: FolderId,
     handle: Mutex<Option<Arc<OwnedFd>>>,
     open: Arc<OpenFolders>,
@@ -62,7 +64,13 @@ impl Folder {
         let handle = open_quietly(CWD, path, flags)?;
         let id = FolderId::of(&handle)?;
         let open = OpenFolders { max: open_max, count: AtomicUsize::new(0), queue: Mutex::default() };
-        Ok(Arc::new(Self { above: None, id, handle: Mutex::new(Some(Arc::new(handle))), open: Arc::new(open) }))
+        Ok(Arc::new(Self {
+            above: None,
+            root: Some(path.into()),
+            id,
+            handle: Mutex::new(Some(Arc::new(handle))),
+            open: Arc::new(open),
+        }))
     }
 
     /// The folder `name` in this one, and what the system says of it once it is open.
@@ -74,6 +82,7 @@ impl Folder {
         let stat = Stat::of_handle(handle.as_fd())?;
         let folder = Arc::new(Self {
             above: Some((Arc::clone(self), name.clone())),
+            root: None,
             id: FolderId { dev: stat.dev, ino: stat.ino },
             handle: Mutex::new(None),
             open: Arc::clone(&self.open),
@@ -176,6 +185,17 @@ impl Folder {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Where it was found, for messages: the way there may lead elsewhere by now, or be too long for the system.
+    pub fn path(&self) -> PathBuf {
+        let (mut names, mut folder) = (Vec::new(), self);
+        while let Some((above, name)) = &folder.above {
+            names.push(name.as_os_str());
+            folder = above;
+        }
+        let root = folder.root.iter().map(|root| root.as_os_str());
+        root.chain(names.into_iter().rev()).collect()
     }
 
     /// What the system says of this folder.
@@ -291,6 +311,20 @@ impl Names {
         self.places.is_empty()
     }
 
+    /// Whether `name` is among them.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Drops all but `name`.
+    pub(super) fn keep_only(&mut self, name: &[u8]) {
+        self.places = self.find(name).map(|at| self.places[at]).into_iter().collect();
+    }
+
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.places.binary_search_by(|&place| bytes_at(&self.bytes, place).cmp(name))
+    }
+
     /// The names from position `from` on, at most `count` of them.
     pub fn part(&self, from: usize, count: usize) -> impl Iterator<Item = &[u8]> {
         self.places.iter().skip(from).take(count).map(|&place| bytes_at(&self.bytes, place))
@@ -337,6 +371,7 @@ mod tests {
         assert_eq!(names.len(), wanted.len());
         assert_eq!(names.part(0, usize::MAX).collect::<Vec<_>>(), wanted);
         assert_eq!(names.part(7, 2).collect::<Vec<_>>(), wanted[7..9]);
+        assert!(names.contains(b"\xff\xfe") && !names.contains(b"\xff"));
     }
 
     #[test]

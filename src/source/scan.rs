@@ -11,11 +11,13 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::choice::{Choice, LeftOut};
 use super::folder::{Folder, Names};
 use super::metadata::{EntryKind, Stat};
 use crate::env::Clock;
 use crate::format::metadata::Timestamp;
 use crate::format::name::Name;
+use crate::select::Place;
 
 /// Entries that are looked at in one go: a large folder is looked at by several threads at once.
 const PART_ENTRIES: usize = 512;
@@ -35,6 +37,14 @@ pub struct Entry {
     pub stat: io::Result<Stat>,
     /// What lies in it, if it is a folder that is to be entered.
     pub below: Option<Ahead>,
+    /// Why it is no part of the backup, if it is none.
+    pub left_out: Option<LeftOut>,
+}
+
+impl Entry {
+    fn is_to_be_entered(&self) -> bool {
+        self.left_out.is_none() && self.stat.as_ref().is_ok_and(|stat| stat.kind == EntryKind::Folder)
+    }
 }
 
 /// What lies in a folder, or a part of that, in the order of the names.
@@ -44,6 +54,8 @@ pub struct Listing {
     pub folder: Arc<Folder>,
     /// What the system said of it once it was open: what was entered may not be what was looked at before.
     pub stat: Stat,
+    /// Which rules count in it.
+    pub place: Arc<Place>,
     /// When all of this was looked at, at the earliest.
     pub seen: Timestamp,
     /// Some entries.
@@ -59,7 +71,7 @@ pub struct Ahead(u64);
 /// A scan that is going on.
 pub struct Scan<'a> {
     clock: &'a dyn Clock,
-    enters: &'a (dyn Fn(&Stat) -> bool + Sync),
+    choice: &'a Choice<'a>,
     state: Mutex<State>,
     /// There is something to look at, or no longer a scan.
     work: Condvar,
@@ -88,27 +100,32 @@ enum Look {
 
 enum Job {
     /// A folder that is to be opened and listed.
-    Enter { above: Arc<Folder>, name: Name },
+    Enter { above: Arc<Folder>, place: Arc<Place>, name: Name },
     /// Entries of a folder from a position on.
-    Part { folder: Arc<Folder>, stat: Stat, names: Arc<Names>, from: usize },
+    Part(Part),
+}
+
+/// Entries of a folder from a position on.
+struct Part {
+    folder: Arc<Folder>,
+    stat: Stat,
+    place: Arc<Place>,
+    names: Arc<Names>,
+    from: usize,
 }
 
 impl Job {
     fn cost(&self) -> usize {
         match self {
             Self::Enter { .. } => 1,
-            Self::Part { names, from, .. } => PART_ENTRIES.min(names.len() - from),
+            Self::Part(Part { names, from, .. }) => PART_ENTRIES.min(names.len() - from),
         }
     }
 }
 
-/// Does `walk`, with threads that look ahead for it. A folder that `enters` refuses is an entry and no more.
-pub fn scan<T>(
-    clock: &dyn Clock,
-    enters: &(dyn Fn(&Stat) -> bool + Sync),
-    walk: impl FnOnce(&Scan<'_>) -> T,
-) -> io::Result<T> {
-    let scan = Scan { clock, enters, state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
+/// Does `walk`, with threads that look ahead for it. A folder that is left out is an entry and no more.
+pub fn scan<T>(clock: &dyn Clock, choice: &Choice<'_>, walk: impl FnOnce(&Scan<'_>) -> T) -> io::Result<T> {
+    let scan = Scan { clock, choice, state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
     let threads = thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
     thread::scope(|scope| {
         let _over = EndOnDrop(&scan);
@@ -144,21 +161,26 @@ impl Drop for EndOnPanic<'_, '_> {
 }
 
 impl Scan<'_> {
-    /// Opens a folder and begins to look ahead from there.
+    /// Lists a folder, in which the rules of `place` count, and begins to look ahead from there.
     ///
     /// # Errors
     /// The system's.
-    pub fn begin(&self, folder: &Arc<Folder>) -> io::Result<Listing> {
+    pub fn begin(&self, folder: &Arc<Folder>, place: Place) -> io::Result<Listing> {
         let stat = folder.stat()?;
-        self.list(Arc::clone(folder), stat)
+        self.list(Arc::clone(folder), stat, place)
     }
 
-    /// The folder `name` in `above`, listed.
+    /// The folder `name` in `above`, where the rules of `place` count, listed.
     ///
     /// # Errors
     /// The system's; `name` being no folder is [`io::ErrorKind::NotADirectory`].
-    pub fn enter(&self, above: &Arc<Folder>, name: &Name) -> io::Result<Listing> {
-        self.look(Job::Enter { above: Arc::clone(above), name: name.clone() })
+    pub fn enter(&self, above: &Arc<Folder>, place: &Arc<Place>, name: &Name) -> io::Result<Listing> {
+        self.look(Job::Enter { above: Arc::clone(above), place: Arc::clone(place), name: name.clone() })
+    }
+
+    /// Who decides what is looked at.
+    pub fn choice(&self) -> &Choice<'_> {
+        self.choice
     }
 
     /// What was found.
@@ -248,27 +270,29 @@ impl Scan<'_> {
 
     fn look(&self, job: Job) -> io::Result<Listing> {
         match job {
-            Job::Enter { above, name } => {
+            Job::Enter { above, place, name } => {
                 let (folder, stat) = above.enter(&name)?;
-                self.list(folder, stat)
+                self.list(folder, stat, place.below(&name))
             }
-            Job::Part { folder, stat, names, from } => self.part(folder, stat, names, from),
+            Job::Part(part) => self.part(part),
         }
     }
 
-    fn list(&self, folder: Arc<Folder>, stat: Stat) -> io::Result<Listing> {
-        let names = Arc::new(folder.names()?);
-        self.part(folder, stat, names, 0)
+    fn list(&self, folder: Arc<Folder>, stat: Stat, mut place: Place) -> io::Result<Listing> {
+        let mut names = folder.names()?;
+        self.choice.stand_in(&mut place, &folder, &stat, &mut names);
+        self.part(Part { folder, stat, place: Arc::new(place), names: Arc::new(names), from: 0 })
     }
 
     /// Looks at a part of a folder. What follows may be begun by others at once.
-    fn part(&self, folder: Arc<Folder>, stat: Stat, names: Arc<Names>, from: usize) -> io::Result<Listing> {
+    fn part(&self, part: Part) -> io::Result<Listing> {
         let seen = self.clock.now().into();
+        let Part { folder, stat, place, names, from } = part;
         let to = from + PART_ENTRIES;
         let rest = (to < names.len()).then(|| {
-            let job = Job::Part { folder: Arc::clone(&folder), stat, names: Arc::clone(&names), from: to };
+            let (folder, place, names) = (Arc::clone(&folder), Arc::clone(&place), Arc::clone(&names));
             let mut state = self.lock();
-            let ahead = state.add(job);
+            let ahead = state.add(Job::Part(Part { folder, stat, place, names, from: to }));
             self.wake(&state, 1);
             ahead
         });
@@ -278,22 +302,21 @@ impl Scan<'_> {
         for name in names.part(from, PART_ENTRIES) {
             let name = Name::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let stat = Stat::of_name(handle.as_fd(), &name);
-            folders += usize::from(self.is_entered(&stat));
-            entries.push(Entry { name, stat, below: None });
+            let left_out = self.choice.left_out(&place, &name, stat.as_ref().ok());
+            let entry = Entry { name, stat, below: None, left_out };
+            folders += usize::from(entry.is_to_be_entered());
+            entries.push(entry);
         }
         if folders > 0 {
             let mut state = self.lock();
             // The first one is wanted first.
-            for entry in entries.iter_mut().rev().filter(|entry| self.is_entered(&entry.stat)) {
-                entry.below = Some(state.add(Job::Enter { above: Arc::clone(&folder), name: entry.name.clone() }));
+            for entry in entries.iter_mut().rev().filter(|entry| entry.is_to_be_entered()) {
+                let (above, place, name) = (Arc::clone(&folder), Arc::clone(&place), entry.name.clone());
+                entry.below = Some(state.add(Job::Enter { above, place, name }));
             }
             self.wake(&state, folders);
         }
-        Ok(Listing { folder, stat, seen, entries, rest })
-    }
-
-    fn is_entered(&self, stat: &io::Result<Stat>) -> bool {
-        stat.as_ref().is_ok_and(|stat| stat.kind == EntryKind::Folder && (self.enters)(stat))
+        Ok(Listing { folder, stat, place, seen, entries, rest })
     }
 
     fn wake(&self, state: &State, looks: usize) {
@@ -325,19 +348,31 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
     use super::*;
     use crate::env::SystemClock;
+    use crate::format::name::TreePath;
+    use crate::progress::Silent;
+    use crate::select::Rules;
+
+    fn choice<'a>(rules: &'a Rules, own: &'a HashSet<(u64, u64)>) -> Choice<'a> {
+        Choice { rules, own, progress: &Silent }
+    }
+
+    fn any() -> Place {
+        Rules::default().source(&TreePath::root())
+    }
 
     /// All that a walk sees, in order; the folder called `closed` is not entered.
     fn walk(root: &Path, pause: impl Fn()) -> Vec<String> {
-        let closed = fs::metadata(root.join("closed")).map(|found| std::os::unix::fs::MetadataExt::ino(&found)).ok();
-        let enters = |stat: &Stat| Some(stat.ino) != closed;
+        let closed = fs::metadata(root.join("closed")).map(|found| (found.dev(), found.ino()));
         let mut seen = Vec::new();
-        scan(&SystemClock::new(), &enters, |scan| {
-            let mut stack = vec![(String::new(), scan.begin(&Folder::open(root).unwrap()).unwrap())];
+        scan(&SystemClock::new(), &choice(&Rules::default(), &closed.into_iter().collect()), |scan| {
+            let mut stack = vec![(String::new(), scan.begin(&Folder::open(root).unwrap(), any()).unwrap())];
             while let Some((path, listing)) = stack.pop() {
                 pause();
                 let mut entries = listing.entries.into_iter();
@@ -402,8 +437,8 @@ mod tests {
         for number in 0..100 {
             fs::create_dir_all(root.path().join(format!("{number}/inner"))).unwrap();
         }
-        let first = scan(&SystemClock::new(), &|_| true, |scan| {
-            let listing = scan.begin(&Folder::open(root.path()).unwrap()).unwrap();
+        let first = scan(&SystemClock::new(), &choice(&Rules::default(), &HashSet::new()), |scan| {
+            let listing = scan.begin(&Folder::open(root.path()).unwrap(), any()).unwrap();
             listing.entries.len()
         });
         assert_eq!(first.unwrap(), 100);
@@ -415,7 +450,10 @@ mod tests {
         fs::create_dir(root.path().join("gone")).unwrap();
         let above = Folder::open(root.path()).unwrap();
         fs::remove_dir(root.path().join("gone")).unwrap();
-        let entered = scan(&SystemClock::new(), &|_| true, |scan| scan.enter(&above, &Name::new(*b"gone").unwrap()));
+        let (rules, own) = (Rules::default(), HashSet::new());
+        let name = Name::new(*b"gone").unwrap();
+        let entered =
+            scan(&SystemClock::new(), &choice(&rules, &own), |scan| scan.enter(&above, &Arc::new(any()), &name));
         assert_eq!(entered.unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

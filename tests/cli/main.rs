@@ -25,6 +25,7 @@ mod places;
 mod rolled_back;
 mod round_trip;
 mod secrecy;
+mod select;
 mod snapshots;
 mod stats;
 mod tag;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::SelectArgs;
 use crate::seal::compress::Compression;
 
 #[derive(Debug, Args)]
@@ -38,6 +39,8 @@ pub struct BackupArgs {
     /// How much time to spend on making data smaller
     #[arg(long, value_name = "EFFORT", env = "CADDIS_COMPRESSION", hide_env_values = true, default_value = "auto")]
     pub compression: Effort,
+    #[command(flatten)]
+    pub select: SelectArgs,
 }
 
 /// How much time to spend on making data smaller.
