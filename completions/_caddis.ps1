@@ -73,6 +73,9 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             break
         }
         'caddis;backup' {
+            [CompletionResult]::new('--files-from', '--files-from', [CompletionResultType]::ParameterName, 'Save also what this file names, one path a line; `-` is standard input; may be repeated')
+            [CompletionResult]::new('--files-from0', '--files-from0', [CompletionResultType]::ParameterName, 'The same with a NUL byte behind each path, as `find -print0` writes it')
+            [CompletionResult]::new('--as-path', '--as-path', [CompletionResultType]::ParameterName, 'Save the one source as if it lay at this path')
             [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Give the snapshot a tag; may be repeated, or several joined by commas')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Name of the machine that the snapshot shows, instead of this machine''s own')
             [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Series that the snapshot belongs to, such as `nightly`')

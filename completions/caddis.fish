@@ -61,6 +61,9 @@ complete -c caddis -n "__fish_caddis_using_subcommand init" -s q -l quiet -d 'Pr
 complete -c caddis -n "__fish_caddis_using_subcommand init" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand init" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand init" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l files-from -d 'Save also what this file names, one path a line; `-` is standard input; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l files-from0 -d 'The same with a NUL byte behind each path, as `find -print0` writes it' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l as-path -d 'Save the one source as if it lay at this path' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l tag -d 'Give the snapshot a tag; may be repeated, or several joined by commas' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l host -d 'Name of the machine that the snapshot shows, instead of this machine\'s own' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l label -d 'Series that the snapshot belongs to, such as `nightly`' -r

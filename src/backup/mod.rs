@@ -106,6 +106,7 @@ pub struct Report {
 pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options, cx: &Context<'_>) -> Result<Report> {
     repository.require(Rights::WRITE)?;
     options.check()?;
+    sources.check()?;
     repository.introduce_self(cx)?;
     repository.settle_dead_runs(cx)?;
     let repository = &*repository;

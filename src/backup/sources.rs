@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::catalog::RowKey;
 use crate::error::{Error, Result};
 use crate::format::name::{Name, TreePath};
+use crate::format::snapshot::TEXTS_MAX;
 
 /// The paths to back up, absolute, sorted, none below another.
 #[derive(Clone, Debug, Default)]
@@ -18,10 +19,19 @@ pub struct Sources {
 /// One folder on the way to the sources, or a source.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Whether all below belongs to the backup.
-    pub is_source: bool,
+    /// All below belongs to the backup, and is found there.
+    pub source: Option<Origin>,
     /// Otherwise, which entries lead to sources.
     pub children: BTreeMap<Name, Plan>,
+}
+
+/// Where a source is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Where the snapshot has it.
+    InPlace,
+    /// Somewhere else.
+    At(PathBuf),
 }
 
 impl Sources {
@@ -32,10 +42,35 @@ impl Sources {
     pub fn new(paths: &[PathBuf]) -> Result<Self> {
         let mut sources = Self::default();
         for path in paths {
-            sources.root.add(&absolute(path)?);
+            sources.root.add(&absolute(path)?, Origin::InPlace);
         }
-        sources.root.collect(&mut TreePath::root(), &mut sources.paths);
-        Ok(sources)
+        Ok(sources.collected())
+    }
+
+    /// One source, saved as if it lay at `place`.
+    ///
+    /// # Errors
+    /// As [`Self::new`], for either path.
+    pub fn new_at(path: &Path, place: &Path) -> Result<Self> {
+        let mut sources = Self::default();
+        sources.root.add(&absolute(place)?, Origin::At(absolute(path)?.to_path_buf()));
+        Ok(sources.collected())
+    }
+
+    fn collected(mut self) -> Self {
+        self.root.collect(&mut TreePath::root(), &mut self.paths);
+        self
+    }
+
+    /// Refuses now what no snapshot can name.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.paths.len() {
+            0 => Err(Error::Usage("no path to save was named".to_owned())),
+            count if count > TEXTS_MAX => Err(Error::Usage(format!(
+                "{count} paths are more than the {TEXTS_MAX} that a snapshot can name: name folders, or leave out what is not wanted"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The sources, absolute, in any bytes.
@@ -56,19 +91,27 @@ impl Sources {
 }
 
 impl Plan {
-    fn add(&mut self, path: &TreePath) {
+    fn add(&mut self, path: &TreePath, origin: Origin) {
         let mut plan = self;
         for name in path.components() {
-            if plan.is_source {
+            if plan.source.is_some() {
                 return;
             }
             plan = plan.children.entry(name).or_default();
         }
-        *plan = Self { is_source: true, children: BTreeMap::new() };
+        *plan = Self { source: Some(origin), children: BTreeMap::new() };
+    }
+
+    /// Whether what it leads to lies where the snapshot has it.
+    pub fn is_in_place(&self) -> bool {
+        match &self.source {
+            Some(origin) => *origin == Origin::InPlace,
+            None => self.children.values().any(Self::is_in_place),
+        }
     }
 
     fn collect(&self, path: &mut TreePath, paths: &mut Vec<Vec<u8>>) {
-        if self.is_source {
+        if self.source.is_some() {
             paths.push(path.absolute());
         }
         for (name, child) in &self.children {

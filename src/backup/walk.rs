@@ -1,6 +1,7 @@
 //! The walk: entries in the order of their names, folder by folder, on a stack of our own, so that no depth is too deep.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::frame::{Frame, Saved};
 use super::items::{Counts, Items, is_settled};
 use super::memory::{Memory, Remembered};
 use super::sink::Sink;
-use super::sources::{Plan, Sources};
+use super::sources::{Origin, Plan, Sources};
 use crate::catalog::row::Fingerprint;
 use crate::catalog::{Changes, OwnerName};
 use crate::chunker::Chunker;
@@ -112,11 +113,15 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
     /// Stores what a plan leads to. A folder above the sources has the nodes that lead to them and, of its own, mode and
     /// owner only: it changes for reasons that have nothing to do with the sources.
     fn store_plan(&mut self, plan: &Plan, name: Option<&Name>) -> Result<Option<Node>> {
-        if plan.is_source {
+        if let Some(origin) = &plan.source {
+            let found_at = match origin {
+                Origin::InPlace => self.os_path(),
+                Origin::At(path) => path.clone(),
+            };
             self.items.memory.begin(&self.items.path);
-            let node = self.store_source(name)?;
+            let node = self.store_source(&found_at)?;
             self.items.memory.end();
-            return Ok(node);
+            return Ok(node.map(|node| Node { name: name.cloned().unwrap_or_else(root_name), ..node }));
         }
         let mut nodes = FolderBuilder::default();
         let mut is_empty = true;
@@ -137,7 +142,9 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         let (mode, owner) = match std::fs::metadata(&path) {
             Ok(found) => (found.mode() & 0o7777, self.items.owner(found.uid(), found.gid())),
             Err(error) => {
-                self.items.problem(format!("cannot read its metadata: {error}"));
+                if plan.is_in_place() {
+                    self.items.problem(format!("cannot read its metadata: {error}"));
+                }
                 (0o755, self.items.owner(0, 0))
             }
         };
@@ -146,24 +153,24 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         Ok(Some(Node { name, kind, mode, owner, mtime: None, xattrs: Vec::new(), extras: Extras::default() }))
     }
 
-    /// Stores a source: the entry `name` of the folder above, or the root of the file system.
-    fn store_source(&mut self, name: Option<&Name>) -> Result<Option<Node>> {
-        let Some(name) = name else {
+    /// Stores the source at `path`.
+    fn store_source(&mut self, path: &Path) -> Result<Option<Node>> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             let place = self.source_place();
-            return match Folder::open(&self.os_path()).and_then(|folder| self.scan.begin(&folder, place)) {
+            return match Folder::open(path).and_then(|folder| self.scan.begin(&folder, place)) {
                 Ok(listing) => self.store_folder(&root_name(), listing),
                 Err(error) => self.items.give_up(&error),
             };
         };
-        let path = self.os_path();
-        let above = path.parent().map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
+        let bad_name = |source| Error::BadSource { path: path.to_path_buf(), source };
+        let name = &Name::new(name.as_bytes()).map_err(bad_name)?;
         if above.ancestors().any(|folder| self.is_own(folder)) {
             self.own_folders += 1;
             self.items.problem("it lies in the repository or in a folder of caddis, which are never saved".to_owned());
             return Ok(None);
         }
         let seen = self.items.sink.cx.clock.now().into();
-        let looked = Folder::pass_through(&above).and_then(|above| Ok((above.stat_of(name)?, above)));
+        let looked = Folder::pass_through(above).and_then(|above| Ok((above.stat_of(name)?, above)));
         let (stat, above) = match looked {
             Ok(looked) => looked,
             Err(error) => return self.items.give_up(&error),
@@ -172,6 +179,7 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         if stat.kind != EntryKind::Folder {
             let problems = self.items.problems;
             let node = self.store_item(&above, name, stat, seen)?;
+            self.note_symlink(path, node.as_ref());
             if node.is_none() && self.items.problems == problems {
                 self.items.problem(never.to_owned());
             }
@@ -211,13 +219,15 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         }
         self.tell(&saved);
         let node = decode::<Node>(&saved.node).map_err(|error| self.bad_node(&error.to_string()))?;
-        if matches!(node.kind, NodeKind::Symlink { .. }) && self.os_path().is_dir() {
-            let path = self.os_path();
+        Ok(Some(node))
+    }
+
+    fn note_symlink(&self, path: &Path, node: Option<&Node>) {
+        if node.is_some_and(|node| matches!(node.kind, NodeKind::Symlink { .. })) && path.is_dir() {
             let path = path.display();
             let note = format!("{path} is a symlink and saved as such; write {path}/ for the folder it leads to");
             self.items.sink.cx.progress.note(&note);
         }
-        Ok(Some(node))
     }
 
     /// Stores a source that is a folder.

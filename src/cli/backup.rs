@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::args::{BackupArgs, Global, Kdf};
 use super::bars::Console;
-use super::{Outcome, init, open, print_line, render, select};
-use crate::backup::{self, Detection, Options, Report, Sources};
+use super::{Outcome, init, open, print_line, render, select, sources};
+use crate::backup::{self, Detection, Options, Report};
 use crate::error::{Error, Result};
 use crate::progress::Context;
 use crate::repo::InitOptions;
@@ -15,7 +15,7 @@ use crate::repo::snapshots::parse_time;
 use crate::select::Rules;
 
 pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
-    let sources = Sources::new(&args.paths)?;
+    let sources = sources::sources(args)?;
     let rules = Arc::new(select::rules(&args.select)?);
     let time = args.time.as_deref().map(parse_time).transpose()?;
     let mut repository = match open::open(global, cx) {

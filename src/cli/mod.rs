@@ -26,6 +26,7 @@ mod select;
 mod snapshots;
 mod stats;
 mod tag;
+mod sources;
 
 use args::{Cli, Command, Global};
 use bars::Console;

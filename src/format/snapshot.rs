@@ -24,7 +24,8 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 /// Field of a header that says who wrote it.
 const WRITER_FIELD: u64 = 0;
 
-const TEXTS_MAX: usize = 65_536;
+/// The most paths, tags or hosts of a snapshot.
+pub const TEXTS_MAX: usize = 65_536;
 const PATH_BYTES_MAX: usize = 1 << 20;
 
 /// What every principal may know of a snapshot.

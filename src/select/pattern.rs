@@ -225,7 +225,10 @@ mod tests {
         let mut at = vec![0];
         for (depth, name) in names.iter().enumerate() {
             let mut next = Vec::new();
-            let does_fit = at.iter().fold(false, |fits, &at| pattern.step(at, name, |at| next.push(at)) || fits);
+            let mut does_fit = false;
+            for &at in &at {
+                does_fit |= pattern.step(at, name, |at| next.push(at));
+            }
             let is_folder = is_folder || depth + 1 < names.len();
             if does_fit && (is_folder || !pattern.is_for_folders) {
                 return true;

@@ -30,6 +30,7 @@ mod snapshots;
 mod stats;
 mod tag;
 mod terminal;
+mod sources;
 mod unattended;
 mod unchanged;
 mod user;

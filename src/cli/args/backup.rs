@@ -10,8 +10,17 @@ use crate::seal::compress::Compression;
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     /// Files and folders to save; a symlink is saved as a symlink
-    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present_any = ["files_from", "files_from0"])]
     pub paths: Vec<PathBuf>,
+    /// Save also what this file names, one path a line; `-` is standard input; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files_from: Vec<PathBuf>,
+    /// The same with a NUL byte behind each path, as `find -print0` writes it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files_from0: Vec<PathBuf>,
+    /// Save the one source as if it lay at this path
+    #[arg(long, value_name = "PATH")]
+    pub as_path: Option<PathBuf>,
     /// Make the repository when there is none
     #[arg(long)]
     pub init: bool,
