@@ -94,6 +94,8 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Store nothing, and say what would be saved; with -v each item and why')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Store nothing, and say what would be saved; with -v each item and why')
             [CompletionResult]::new('--init', '--init', [CompletionResultType]::ParameterName, 'Make the repository when there is none')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Read every file, also those that look unchanged')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Read every file, also those that look unchanged')

@@ -251,7 +251,7 @@ _caddis() {
             return 0
             ;;
         caddis__subcmd__backup)
-            opts="-f -e -x -r -q -v -h --files-from --files-from0 --as-path --init --tag --host --label --time --force --ignore-inode --ignore-ctime --compression --exclude --iexclude --exclude-file --iexclude-file --no-ignore --exclude-caches --exclude-if-present --exclude-larger-than --one-file-system --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
+            opts="-n -f -e -x -r -q -v -h --files-from --files-from0 --as-path --dry-run --init --tag --host --label --time --force --ignore-inode --ignore-ctime --compression --exclude --iexclude --exclude-file --iexclude-file --no-ignore --exclude-caches --exclude-if-present --exclude-larger-than --one-file-system --repo --password-file --password-command --key-file --json --quiet --verbose --cache-dir --accept-rollback --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

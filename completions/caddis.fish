@@ -84,6 +84,7 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-file -
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -s n -l dry-run -d 'Store nothing, and say what would be saved; with -v each item and why'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l init -d 'Make the repository when there is none'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s f -l force -d 'Read every file, also those that look unchanged'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-inode -d 'Take a file for unchanged although its inode number is another one, as on some network file systems'

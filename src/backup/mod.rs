@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::{Catalog, Changes, Outcome};
 use crate::error::{Error, Result, with_causes};
@@ -71,12 +72,31 @@ impl Options {
 /// What a backup did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The new snapshot.
+    /// The new snapshot; where none was made because nothing has changed, the one that holds all this.
     pub snapshot: SnapshotId,
+    /// Whether it is new.
+    pub is_new: bool,
     /// The folder that stands for `/`.
     pub tree: ChunkId,
     /// When it says it was made.
     pub time: Timestamp,
+    /// What was met.
+    pub totals: Totals,
+    /// What this machine has seen in the repository earlier and is not there now.
+    pub withheld: Option<Withheld>,
+}
+
+impl std::ops::Deref for Report {
+    type Target = Totals;
+
+    fn deref(&self) -> &Totals {
+        &self.totals
+    }
+}
+
+/// What a walk has met, and what of it is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
     /// Counts.
     pub summary: Summary,
     /// Files that are new, have changed, or have not.
@@ -91,8 +111,40 @@ pub struct Report {
     pub excluded: u64,
     /// Items that were not read, or kept changing.
     pub problems: u64,
-    /// What this machine has seen in the repository earlier and is not there now.
-    pub withheld: Option<Withheld>,
+}
+
+impl Totals {
+    fn of(walked: &Walked, stored: &Stored, millis: u64) -> Self {
+        Self {
+            summary: summarise(walked, stored, millis),
+            counts: walked.counts,
+            new_chunks: stored.new_chunks,
+            sockets: walked.sockets,
+            own_folders: walked.own_folders,
+            excluded: walked.excluded,
+            problems: walked.problems,
+        }
+    }
+}
+
+/// Walks the sources as [`backup`] would and reads what is new, but stores nothing: what is new is counted, and each item
+/// told of.
+///
+/// # Errors
+/// [`Error::NothingSaved`] when no source could be read.
+pub fn rehearse(repository: &Repository, sources: &Sources, options: &Options, cx: &Context<'_>) -> Result<Totals> {
+    repository.require(Rights::WRITE)?;
+    options.check()?;
+    sources.check()?;
+    let started = cx.clock.elapsed();
+    let mut session = Session::rehearse(repository, repository.look(cx)?, cx)?;
+    let mut rows = RowsToSave::open(repository, cx);
+    let walked = walk_sources(&mut session, sources, options, &mut rows, cx)?;
+    Ok(Totals::of(&walked, &session.stored(), millis_since(started, cx)))
+}
+
+fn millis_since(started: Duration, cx: &Context<'_>) -> u64 {
+    u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Saves the sources as a new snapshot.
@@ -119,15 +171,14 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
         let view = repository.look(cx)?; // W1: gc, then the index; only then what is known of the sources
         let session = Session::start(repository, view, options.compression, cx)?;
         let (walked, stored, relied, rows) = store_sources(session, sources, options, cx)?; // W2
-        let millis = u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX);
-        let summary = summarise(&walked, &stored, millis);
-        let body = body_of(repository, sources, options, &walked, summary);
+        let totals = Totals::of(&walked, &stored, millis_since(started, cx));
+        let body = body_of(repository, sources, options, &walked, totals.summary);
         let attempt = repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)?;
         rows.save(&attempt, sources, relied.packs, cx);
         match attempt {
             Attempt::Saved(snapshot, withheld) => {
                 run.finish();
-                return Ok(Report { withheld, ..report(snapshot, time, summary, &walked, &stored) });
+                return Ok(Report { snapshot, is_new: true, tree: walked.root, time, totals, withheld });
             }
             Attempt::Overtaken(id) => overtaken.push(id),
         }
@@ -255,21 +306,5 @@ fn body_of(repository: &Repository, sources: &Sources, options: &Options, walked
         program_version: crate::program_version(),
         summary,
         extras: Extras::default(),
-    }
-}
-
-fn report(snapshot: SnapshotId, time: Timestamp, summary: Summary, walked: &Walked, stored: &Stored) -> Report {
-    Report {
-        snapshot,
-        tree: walked.root,
-        time,
-        summary,
-        counts: walked.counts,
-        new_chunks: stored.new_chunks,
-        sockets: walked.sockets,
-        own_folders: walked.own_folders,
-        excluded: walked.excluded,
-        problems: walked.problems,
-        withheld: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::args::Global;
 use super::color::{self, Stream};
-use super::render::{json_line, printable, size};
+use super::items::{item_json, item_line};
+use super::render::{json_line, printable, put_item, size};
 use crate::env::{Clock, SystemClock};
-use crate::progress::{Problem, Progress};
+use crate::progress::{Fate, Problem, Progress};
 
 /// Redrawn so often: smooth for the eye, nothing for the processor.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,6 +38,8 @@ const PATH_CHARS_MIN: usize = 8;
 pub(super) struct Console {
     shows: bool,
     json: bool,
+    /// Whether each item is told of.
+    lists: AtomicBool,
     /// Whether every problem is named.
     names_all: bool,
     /// Whether standard output is for messages, one a line.
@@ -126,6 +129,7 @@ impl Console {
         Self {
             shows,
             json: global.json,
+            lists: AtomicBool::new(false),
             names_all: global.json || global.verbose > 0 || io::stderr().is_terminal(),
             tells_status: global.json && !global.quiet && tells_status,
             bar: OnceLock::new(),
@@ -133,6 +137,11 @@ impl Console {
             clock,
             told: AtomicU64::new(0),
         }
+    }
+
+    /// From now on each item is told of, or not.
+    pub(super) fn list_items(&self, lists: bool) {
+        self.lists.store(lists, Ordering::Relaxed);
     }
 
     fn bar(&self) -> Option<&ProgressBar> {
@@ -254,6 +263,19 @@ impl Progress for Console {
         self.tell_status();
     }
 
+    fn item(&self, path: &[u8], fate: Fate<'_>, bytes: u64) {
+        if !self.lists.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = [b"/", path].concat();
+        let line = if self.json { json_line(&item_json(&path, fate, bytes)) } else { item_line(&path, fate, bytes) };
+        // Who does not want to read the list any longer still wants the backup.
+        let _ = match self.bar.get() {
+            Some(bar) => bar.suspend(|| super::print_line(&line)),
+            None => super::print_line(&line),
+        };
+    }
+
     fn ahead(&self, items: u64, bytes: u64) {
         self.work.items.add_ahead(items);
         self.work.bytes.add_ahead(bytes);
@@ -269,10 +291,7 @@ impl Progress for Console {
         } else if self.json {
             let mut message = Map::new();
             message.insert("message_type".to_owned(), json!("error"));
-            message.insert("item".to_owned(), json!(String::from_utf8_lossy(&problem.item)));
-            if std::str::from_utf8(&problem.item).is_err() {
-                message.insert("item_b64".to_owned(), json!(data_encoding::BASE64.encode(&problem.item)));
-            }
+            put_item(&mut message, &problem.item);
             message.insert("error".to_owned(), json!({ "message": problem.what }));
             self.say(&json_line(&Value::Object(message)));
         } else {
@@ -296,6 +315,7 @@ mod tests {
         Console {
             shows,
             json: tells_status,
+            lists: AtomicBool::new(false),
             names_all: true,
             tells_status,
             bar: OnceLock::new(),

@@ -16,6 +16,7 @@ mod complete;
 mod diff;
 mod dump;
 mod init;
+mod items;
 mod key;
 mod ls;
 mod open;

@@ -1,5 +1,7 @@
 //! How things look in print: times, sizes, names, tables, JSON. A terminal never gets a raw control character.
 
+use std::os::unix::ffi::OsStrExt;
+
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use data_encoding::BASE64;
@@ -12,6 +14,7 @@ use crate::format::name::TreePath;
 use crate::format::tree::{Node, NodeKind};
 use crate::listing::Entry;
 use crate::repo::snapshots::Snapshot;
+use crate::select::Origin;
 
 /// Text for people: what is no UTF-8 and what would control a terminal is escaped.
 pub(super) fn printable(bytes: &[u8]) -> String {
@@ -105,9 +108,31 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> S
 
 /// A path as `path`, and as `path_b64` where it is no UTF-8.
 pub(super) fn put_path(object: &mut Map<String, Value>, path: &[u8]) {
-    object.insert("path".to_owned(), json!(String::from_utf8_lossy(path)));
-    if std::str::from_utf8(path).is_err() {
-        object.insert("path_b64".to_owned(), json!(BASE64.encode(path)));
+    put_bytes(object, "path", path);
+}
+
+/// The same as `item`.
+pub(super) fn put_item(object: &mut Map<String, Value>, item: &[u8]) {
+    put_bytes(object, "item", item);
+}
+
+fn put_bytes(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
+    object.insert(name.to_owned(), json!(String::from_utf8_lossy(bytes)));
+    if std::str::from_utf8(bytes).is_err() {
+        object.insert(format!("{name}_b64"), json!(BASE64.encode(bytes)));
+    }
+}
+
+/// Where a rule was written: `option`, or `file` and `line`.
+pub(super) fn put_origin(object: &mut Map<String, Value>, origin: &Origin) {
+    match origin {
+        Origin::Option(option) => {
+            object.insert("option".to_owned(), json!(option));
+        }
+        Origin::Line { file, line } => {
+            put_bytes(object, "file", file.as_os_str().as_bytes());
+            object.insert("line".to_owned(), json!(line));
+        }
     }
 }
 

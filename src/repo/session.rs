@@ -42,6 +42,10 @@ const SEGMENT_PACKS_MAX: usize = CHUNKS_MAX as usize / PACK_CHUNKS_MAX;
 const _: () = assert!(SEGMENT_PACKS_MAX >= SEGMENT_PACKS);
 const SEGMENT_INTERVAL: Duration = Duration::from_secs(120);
 
+/// Chunks that a rehearsal remembers, in some hundred megabytes. One that comes again after so many others counts as new
+/// again.
+const REHEARSED_CHUNKS_MAX: usize = 2 << 20;
+
 /// Whose bytes a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -66,7 +70,8 @@ pub struct Stored {
 pub struct Session<'r> {
     repository: &'r Repository,
     view: View,
-    packer: Packer,
+    /// Nothing in a rehearsal: chunks are named and counted, and go nowhere.
+    packer: Option<Packer>,
     /// Chunks that this run stores and no segment names yet. The one place where "is it new?" is answered.
     claims: HashSet<ShortId>,
     /// Packs that are really there.
@@ -85,17 +90,25 @@ impl<'r> Session<'r> {
     /// # Errors
     /// A listing fails; the system gives no threads.
     pub fn start(repository: &'r Repository, view: View, compression: Compression, cx: &Context<'_>) -> Result<Self> {
-        let there = repository.packs_there(&view, cx)?;
         let origin = repository.signatory.public().principal();
         let pack_bytes = repository.config.pack_bytes;
         // Who cannot read trees has no use for them.
         let tree_cache = repository.keyring.rights.contains(Rights::READ).then_some(&repository.tree_cache);
         let packer =
             Packer::start(&repository.objects, tree_cache, &repository.keyring, origin, pack_bytes, compression)?;
+        Ok(Self { packer: Some(packer), ..Self::rehearse(repository, view, cx)? })
+    }
+
+    /// A session that says what would be new and stores nothing.
+    ///
+    /// # Errors
+    /// A listing fails.
+    pub fn rehearse(repository: &'r Repository, view: View, cx: &Context<'_>) -> Result<Self> {
+        let there = repository.packs_there(&view, cx)?;
         Ok(Self {
             repository,
             view,
-            packer,
+            packer: None,
             claims: HashSet::new(),
             there,
             relied: HashSet::new(),
@@ -119,10 +132,16 @@ impl<'r> Session<'r> {
         }
         self.stored.new_chunks += 1;
         self.stored.new_bytes += plain.len() as u64;
+        let Some(packer) = &self.packer else {
+            if self.claims.len() >= REHEARSED_CHUNKS_MAX {
+                self.claims.clear();
+            }
+            return Ok(id);
+        };
         let len = u32::try_from(plain.len()).expect("chunks are at most 8 MiB long");
         let chunk = BlockChunk { id: id.into(), kind, len };
         if plain.len() >= LARGE_CHUNK_BYTES {
-            let mut raw = self.packer.blank(plain.len());
+            let mut raw = packer.blank(plain.len());
             raw.push(plain);
             self.push(Block { kind: PackKind::of(kind), raw, chunks: vec![chunk] }, cx)?;
         } else {
@@ -205,7 +224,7 @@ impl<'r> Session<'r> {
                 {
                     self.push(oldest, cx)?;
                 }
-                let raw = self.packer.blank(aim + LARGE_CHUNK_BYTES / 2);
+                let raw = self.packer().blank(aim + LARGE_CHUNK_BYTES / 2);
                 let block = Block { kind: PackKind::of(kind), raw, chunks: Vec::new() };
                 self.open.push_back((origin, block));
                 self.open.len() - 1
@@ -217,9 +236,13 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
+    fn packer(&self) -> &Packer {
+        self.packer.as_ref().expect("a rehearsal makes no blocks")
+    }
+
     fn push(&mut self, block: Block, cx: &Context<'_>) -> Result<()> {
-        self.packer.push(block)?;
-        self.waiting.extend(self.packer.take_stored());
+        self.packer().push(block)?;
+        self.waiting.extend(self.packer().take_stored());
         let is_late = cx.clock.elapsed().saturating_sub(self.last_segment) >= SEGMENT_INTERVAL;
         if self.waiting.len() >= SEGMENT_PACKS || (is_late && !self.waiting.is_empty()) {
             self.put_segments(cx)?;
@@ -232,8 +255,10 @@ impl<'r> Session<'r> {
         while let Some((_, block)) = self.open.pop_front() {
             self.push(block, cx)?;
         }
-        self.packer.flush()?;
-        self.waiting.extend(self.packer.take_stored());
+        if let Some(packer) = &self.packer {
+            packer.flush()?;
+            self.waiting.extend(packer.take_stored());
+        }
         self.put_segments(cx)
     }
 
@@ -266,7 +291,7 @@ impl<'r> Session<'r> {
     /// After a failure: names the packs that are durable, as far as that still works, so that the next run need not store
     /// them again.
     pub fn rescue(&mut self, cx: &Context<'_>) {
-        self.waiting.extend(self.packer.take_stored());
+        self.waiting.extend(self.packer.iter().flat_map(Packer::take_stored));
         // The failure that led here is the one to report.
         let _ = self.put_segments(cx);
     }

@@ -15,6 +15,7 @@ mod damage;
 mod deduplication;
 mod diff;
 mod dump;
+mod dry_run;
 mod exit_codes;
 mod interrupt;
 mod keys;

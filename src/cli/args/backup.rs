@@ -21,6 +21,9 @@ pub struct BackupArgs {
     /// Save the one source as if it lay at this path
     #[arg(long, value_name = "PATH")]
     pub as_path: Option<PathBuf>,
+    /// Store nothing, and say what would be saved; with -v each item and why
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
     /// Make the repository when there is none
     #[arg(long)]
     pub init: bool,
