@@ -56,6 +56,8 @@ pub(super) struct Memory<'c> {
 pub(super) struct Parent<'r> {
     pub(super) reader: Reader<'r>,
     pub(super) snapshot: Snapshot,
+    /// Whether somebody named it, so that it counts and not what the catalog knows.
+    pub(super) is_asked_for: bool,
 }
 
 /// An entry as an earlier run has left it.
@@ -100,7 +102,11 @@ impl<'c> Memory<'c> {
         self.rows = key.as_ref().map(Rows::below);
         self.is_vouched = key.as_ref().is_some_and(|key| self.vouch(key));
         let is_known = self.catalog.zip(key).is_some_and(|(catalog, key)| catalog.knows(&key));
-        self.uses_parent = !is_known && !self.detection.force;
+        self.uses_parent = (!is_known || self.is_parent_asked_for()) && !self.detection.force;
+    }
+
+    fn is_parent_asked_for(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.is_asked_for)
     }
 
     /// Whether all that the rows below `source` name is there, because all packs are that hold it; they are relied on then.
@@ -140,6 +146,9 @@ impl<'c> Memory<'c> {
         let row = self.row(catalog, &key);
         if self.detection.force {
             return found;
+        }
+        if self.is_parent_asked_for() {
+            return self.compare_with_parent(found, path, above);
         }
         if let Some(part) = row {
             found.open_row(key, part, self.is_vouched);

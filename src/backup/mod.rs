@@ -17,6 +17,7 @@ use crate::repo::commit::{ATTEMPTS_MAX, Announcement, Attempt};
 use crate::repo::fetch::Reader;
 use crate::repo::rollback::Withheld;
 use crate::repo::session::{Relied, Session, Stored};
+use crate::repo::snapshots::{Filter, Snapshot};
 use crate::seal::compress::Compression;
 use crate::select::Rules;
 
@@ -54,6 +55,10 @@ pub struct Options {
     pub compression: Compression,
     /// What is left out.
     pub rules: Arc<Rules>,
+    /// The snapshot to compare with, instead of what this machine remembers.
+    pub parent: Option<String>,
+    /// Whether no snapshot is made that would be what the one before it is.
+    pub skip_if_unchanged: bool,
 }
 
 impl Options {
@@ -172,6 +177,14 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
         let session = Session::start(repository, view, options.compression, cx)?;
         let (walked, stored, relied, rows) = store_sources(session, sources, options, cx)?; // W2
         let totals = Totals::of(&walked, &stored, millis_since(started, cx));
+        if options.skip_if_unchanged
+            && let Some((same, withheld)) = find_same(repository, sources, options, &walked, cx)?
+        {
+            repository.withdraw(overtaken, "nothing has changed", cx)?;
+            run.finish();
+            let time = same.header.time;
+            return Ok(Report { snapshot: same.id, is_new: false, tree: walked.root, time, totals, withheld });
+        }
         let body = body_of(repository, sources, options, &walked, totals.summary);
         let attempt = repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)?;
         rows.save(&attempt, sources, relied.packs, cx);
@@ -222,28 +235,67 @@ fn walk_sources(
 ) -> Result<Walked> {
     let repository = session.repository();
     let usable = session.usable_packs()?;
-    let parent = if rows.know(sources) { None } else { find_parent(repository, sources, options, cx)? };
+    let is_known = options.parent.is_none() && rows.know(sources);
+    let parent = if is_known { None } else { find_parent(repository, sources, options, cx)? };
     let changes = rows.catalog.as_ref().map(|_| Changes::new(&repository.cache_folder));
     let memory = Memory::new(rows.catalog.as_ref(), changes, &usable, parent.as_ref(), options.detection);
     walk::store(session, sources, options, memory, &mut rows.found, cx)
 }
 
-/// The newest snapshot that this user on this machine made of the same sources: without a catalog, what has not changed since
-/// is known from there. Who may not read the repository reads the sources instead.
+/// The snapshot that the sources are compared with: without a catalog, what has not changed since is known from there. Who may
+/// not read the repository reads the sources instead.
 fn find_parent<'r>(
     repository: &'r Repository,
     sources: &Sources,
     options: &Options,
     cx: &Context<'r>,
 ) -> Result<Option<Parent<'r>>> {
-    if options.detection.force || repository.require(Rights::READ).is_err() {
+    let is_asked_for = options.parent.is_some();
+    if !is_asked_for && (options.detection.force || repository.require(Rights::READ).is_err()) {
         return Ok(None);
     }
+    let Some(snapshot) = choose_parent(repository, repository.snapshots(cx)?, sources, options, cx)? else {
+        return Ok(None);
+    };
+    Ok(Some(Parent { reader: Reader::open(repository, cx)?, snapshot, is_asked_for }))
+}
+
+/// The one that was asked for, or the newest of `snapshots` that this user on this machine made of the same sources.
+fn choose_parent(
+    repository: &Repository,
+    mut snapshots: Vec<Snapshot>,
+    sources: &Sources,
+    options: &Options,
+    cx: &Context<'_>,
+) -> Result<Option<Snapshot>> {
+    if let Some(wanted) = &options.parent {
+        return repository.find_snapshot(wanted, &Filter::default(), cx).map(Some);
+    }
     let own = repository.signatory.public().principal();
-    let mut snapshots = repository.snapshots(cx)?;
     snapshots.retain(|snapshot| snapshot.header.writer == own && snapshot.body.paths == sources.paths());
-    let Some(snapshot) = snapshots.pop() else { return Ok(None) };
-    Ok(Some(Parent { reader: Reader::open(repository, cx)?, snapshot }))
+    Ok(snapshots.pop())
+}
+
+/// The snapshot before this one, if it holds exactly what was found now and counts in the same series: then another one would
+/// tell nothing new. One that was partial is followed by one that is not.
+fn find_same(
+    repository: &Repository,
+    sources: &Sources,
+    options: &Options,
+    walked: &Walked,
+    cx: &Context<'_>,
+) -> Result<Option<(Snapshot, Option<Withheld>)>> {
+    let (snapshots, graph) = repository.history(cx)?;
+    let parent = choose_parent(repository, snapshots, sources, options, cx)?;
+    let is_same = |parent: &Snapshot| {
+        let Body { root, links, partial, .. } = &parent.body;
+        let is_whole = !partial || walked.problems > 0;
+        (root, links) == (&walked.root, &walked.links) && is_whole && parent.header.label == options.label
+    };
+    match parent.filter(is_same) {
+        Some(parent) => Ok(Some((parent, repository.compare_or_note(&graph, cx)?))),
+        None => Ok(None),
+    }
 }
 
 /// What a run has found for the catalog. That it cannot be saved costs the next run time and nothing else.

@@ -39,6 +39,8 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
         compression: args.compression.into(),
         rules: Arc::clone(&rules),
+        parent: args.parent.clone(),
+        skip_if_unchanged: args.skip_if_unchanged,
     };
     console.list_items(global.verbose >= if args.dry_run { 1 } else { 2 });
     if args.dry_run {
@@ -76,11 +78,25 @@ fn print_report(global: &Global, report: &Report, rules: &Rules) -> Result<()> {
     let summary = &report.summary;
     if global.json {
         let mut document = totals_json(&report.totals, rules);
-        document["snapshot_id"] = json!(report.snapshot.to_string());
+        if report.is_new {
+            document["snapshot_id"] = json!(report.snapshot.to_string());
+        }
         document["tree"] = json!(report.tree.to_string());
         document["time"] = json!(render::rfc3339(report.time));
         document["data_added_packed"] = json!(summary.stored_bytes);
         return print_line(&render::json_line(&document));
+    }
+    if !report.is_new {
+        return super::report(
+            global,
+            &format!(
+                "nothing has changed since snapshot {}, so no new one is made: {} files, {}{}",
+                report.snapshot.short(),
+                summary.files,
+                render::size(summary.bytes),
+                render::problems(report.problems),
+            ),
+        );
     }
     super::report(
         global,

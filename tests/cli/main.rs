@@ -27,6 +27,7 @@ mod rolled_back;
 mod round_trip;
 mod secrecy;
 mod select;
+mod skip;
 mod snapshots;
 mod stats;
 mod tag;

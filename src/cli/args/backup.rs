@@ -24,6 +24,12 @@ pub struct BackupArgs {
     /// Store nothing, and say what would be saved; with -v each item and why
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Make no snapshot when it would hold what the one before it holds
+    #[arg(long)]
+    pub skip_if_unchanged: bool,
+    /// Compare files with this snapshot, instead of what this machine remembers
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "force")]
+    pub parent: Option<String>,
     /// Make the repository when there is none
     #[arg(long)]
     pub init: bool,
