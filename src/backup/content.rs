@@ -1,7 +1,7 @@
 //! Contents: a file is read once, cut, and its chunks stored as they come.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -17,6 +17,9 @@ use crate::tree::build::ContentBuilder;
 /// Bytes read ahead of the chunker, unless a chunk may be longer: enough that a system call does not show, and as much as stays
 /// in a core's second-level cache until it is cut, hashed and copied to its block.
 const READ_BYTES: usize = 1 << 20;
+
+/// Fills a buffer, or a part of it, with bytes from an offset on. Whoever cannot go back is asked for what follows.
+type ReadAt<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<usize> + 'a;
 
 /// Reads contents; its buffer is used again and again.
 pub(super) struct ContentReader {
@@ -62,9 +65,10 @@ impl ContentReader {
         let origin = Origin::User(stat.uid);
         let mut pieces = ContentBuilder::default();
         let mut size = 0;
+        let read = &mut |buffer: &mut [u8], offset| file.read_at(buffer, offset);
         if stat.size == 0 {
             // Files that are made while they are read say that they are empty, those of /proc for example.
-            size = self.read_extent(file, 0, u64::MAX, origin, &mut pieces, sink)?;
+            size = self.read_extent(read, 0, u64::MAX, origin, &mut pieces, sink)?;
             return Ok(ReadContent { size, content: pieces.finish(sink)? });
         }
         for extent in Extents::new(file, stat) {
@@ -74,14 +78,14 @@ impl ContentReader {
                     size += len;
                 }
                 Extent::Data { offset, len } if offset == 0 && len == stat.size && len <= INLINE_BYTES_MAX as u64 => {
-                    let filled = self.fill(file, 0, 0, len).map_err(ReadError::File)?;
+                    let filled = self.fill(read, 0, 0, len).map_err(ReadError::File)?;
                     let content = Content::Inline(self.buffer[..filled].to_vec());
                     return Ok(ReadContent { size: filled as u64, content });
                 }
                 Extent::Data { offset, len } => {
-                    let read = self.read_extent(file, offset, len, origin, &mut pieces, sink)?;
-                    size += read;
-                    if read < len {
+                    let taken = self.read_extent(read, offset, len, origin, &mut pieces, sink)?;
+                    size += taken;
+                    if taken < len {
                         break; // It was cut while it was read, which its times tell the caller; or it never was so long.
                     }
                 }
@@ -90,9 +94,21 @@ impl ContentReader {
         Ok(ReadContent { size, content: pieces.finish(sink)? })
     }
 
+    /// Reads what comes until it ends.
+    pub(super) fn read_stream(
+        &mut self,
+        stream: &mut dyn Read,
+        sink: &mut Sink<'_, '_, '_>,
+    ) -> std::result::Result<ReadContent, ReadError> {
+        let mut pieces = ContentBuilder::default();
+        let read = &mut |buffer: &mut [u8], _| stream.read(buffer);
+        let size = self.read_extent(read, 0, u64::MAX, Origin::Stream, &mut pieces, sink)?;
+        Ok(ReadContent { size, content: pieces.finish(sink)? })
+    }
+
     fn read_extent(
         &mut self,
-        file: &File,
+        file: &mut ReadAt<'_>,
         offset: u64,
         len: u64,
         origin: Origin,
@@ -125,13 +141,13 @@ impl ContentReader {
     }
 
     /// Reads on until the buffer is full, `left` bytes are read or the file ends.
-    fn fill(&mut self, file: &File, held: usize, offset: u64, left: u64) -> io::Result<usize> {
+    fn fill(&mut self, file: &mut ReadAt<'_>, held: usize, offset: u64, left: u64) -> io::Result<usize> {
         let space = self.buffer.len() - held;
         let wanted = usize::try_from(left).map_or(space, |left| left.min(space));
         let mut filled = 0;
         while filled < wanted {
             let free = &mut self.buffer[held + filled..held + wanted];
-            match file.read_at(free, offset + filled as u64) {
+            match file(free, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

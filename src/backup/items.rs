@@ -7,13 +7,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::content::{ContentReader, ReadError, is_same_version};
+use super::content::{ContentReader, ReadContent, ReadError, is_same_version};
 use super::frame::Saved;
 use super::links::HardLinks;
 use super::memory::{FolderMemory, Memory, Remembered};
 use super::sink::Sink;
+use super::stream::Stream;
 use crate::catalog::row::Fingerprint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::metadata::{Owner, Timestamp, Xattr};
 use crate::format::name::{Name, TreePath};
 use crate::format::record::{Extras, decode, encode};
@@ -275,6 +276,49 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
             }
             Err(error) => self.give_up(&error),
         }
+    }
+
+    /// The node of what comes once. Where it has been read already, because a prune has overtaken this run since, that must still
+    /// be there.
+    pub(super) fn stream(&mut self, stream: &Stream) -> Result<Node> {
+        let mut state = stream.lock();
+        let failed = |action, source| Error::Io { action, path: stream.name().into(), source };
+        let node = match state.stored.take() {
+            Some(node) if self.is_whole(&node)? => node,
+            Some(_) => {
+                let why = io::Error::other("a prune has overtaken this run, and what was read is gone");
+                return Err(failed("read again", why));
+            }
+            None => {
+                let read = match self.contents.read_stream(&mut *state.reader, &mut self.sink) {
+                    Ok(read) => read,
+                    Err(ReadError::Fatal(error)) => return Err(error),
+                    Err(ReadError::File(error)) => {
+                        // Whoever interrupts a run often interrupts what feeds it as well.
+                        self.sink.cx.cancel.check()?;
+                        return Err(failed("read", error));
+                    }
+                };
+                self.counts.new += 1;
+                self.counts.read_bytes += read.size;
+                self.stream_node(read)
+            }
+        };
+        let NodeKind::File { size, .. } = node.kind else { return Ok(node) };
+        self.count(EntryKind::File, size);
+        self.sink.cx.progress.item(self.path.as_bytes(), Fate::New, size);
+        state.stored = Some(node.clone());
+        Ok(node)
+    }
+
+    /// Nobody but the user who saved it shall read it after a restore. Whoever stores the node gives it its name.
+    fn stream_node(&mut self, read: ReadContent) -> Node {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let kind = NodeKind::File { size: read.size, content: read.content, changed: false };
+        let name = Name::new(*b"stream").expect("this is a name");
+        let mtime = Some(self.sink.cx.clock.now().into());
+        let owner = self.owner(uid, gid);
+        Node { name, kind, mode: 0o600, owner, mtime, xattrs: Vec::new(), extras: Extras::default() }
     }
 
     /// Whether all chunks that a node names are there, and its content is as long as it says. The snapshot relies on them

@@ -28,12 +28,14 @@ mod links;
 mod memory;
 mod sink;
 pub mod sources;
+mod stream;
 mod walk;
 
 pub use items::Counts;
 pub use memory::Detection;
 use memory::{Memory, Parent};
 pub use sources::Sources;
+pub use stream::Stream;
 use walk::{Found, Walked};
 
 /// What may be chosen for a backup.

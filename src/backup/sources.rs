@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::stream::Stream;
 use crate::catalog::RowKey;
 use crate::error::{Error, Result};
-use crate::format::name::{Name, TreePath};
+use crate::format::name::{Name, NameError, TreePath};
 use crate::format::snapshot::TEXTS_MAX;
 
 /// The paths to back up, absolute, sorted, none below another.
@@ -26,12 +27,14 @@ pub struct Plan {
 }
 
 /// Where a source is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Origin {
     /// Where the snapshot has it.
     InPlace,
     /// Somewhere else.
     At(PathBuf),
+    /// Nowhere: it is a file that is made of what comes.
+    Stream(Stream),
 }
 
 impl Sources {
@@ -54,6 +57,21 @@ impl Sources {
     pub fn new_at(path: &Path, place: &Path) -> Result<Self> {
         let mut sources = Self::default();
         sources.root.add(&absolute(place)?, Origin::At(absolute(path)?.to_path_buf()));
+        Ok(sources.collected())
+    }
+
+    /// One file at `place`, with the bytes of a stream.
+    ///
+    /// # Errors
+    /// `place` names no file.
+    pub fn of_stream(stream: Stream, place: &Path) -> Result<Self> {
+        let bad = |source| Error::BadSource { path: place.to_path_buf(), source };
+        let path = TreePath::from_typed(place.as_os_str().as_bytes()).map_err(bad)?;
+        if path.as_bytes().is_empty() {
+            return Err(bad(NameError::Empty));
+        }
+        let mut sources = Self::default();
+        sources.root.add(&path, Origin::Stream(stream));
         Ok(sources.collected())
     }
 
@@ -105,7 +123,7 @@ impl Plan {
     /// Whether what it leads to lies where the snapshot has it.
     pub fn is_in_place(&self) -> bool {
         match &self.source {
-            Some(origin) => *origin == Origin::InPlace,
+            Some(origin) => matches!(origin, Origin::InPlace),
             None => self.children.values().any(Self::is_in_place),
         }
     }

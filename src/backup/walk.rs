@@ -114,12 +114,12 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
     /// owner only: it changes for reasons that have nothing to do with the sources.
     fn store_plan(&mut self, plan: &Plan, name: Option<&Name>) -> Result<Option<Node>> {
         if let Some(origin) = &plan.source {
-            let found_at = match origin {
-                Origin::InPlace => self.os_path(),
-                Origin::At(path) => path.clone(),
-            };
             self.items.memory.begin(&self.items.path);
-            let node = self.store_source(&found_at)?;
+            let node = match origin {
+                Origin::InPlace => self.store_source(&self.os_path())?,
+                Origin::At(path) => self.store_source(path)?,
+                Origin::Stream(stream) => Some(self.items.stream(stream)?),
+            };
             self.items.memory.end();
             return Ok(node.map(|node| Node { name: name.cloned().unwrap_or_else(root_name), ..node }));
         }

@@ -51,6 +51,8 @@ const REHEARSED_CHUNKS_MAX: usize = 2 << 20;
 pub enum Origin {
     /// A file of this user.
     User(u32),
+    /// What came from nowhere: no file of anybody's.
+    Stream,
     /// Names and other metadata.
     Tree,
 }

@@ -33,6 +33,7 @@ mod stats;
 mod tag;
 mod terminal;
 mod sources;
+mod stream;
 mod unattended;
 mod unchanged;
 mod user;

@@ -10,7 +10,7 @@ use crate::seal::compress::Compression;
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     /// Files and folders to save; a symlink is saved as a symlink
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present_any = ["files_from", "files_from0"])]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, required_unless_present_any = ["files_from", "files_from0", "stdin"])]
     pub paths: Vec<PathBuf>,
     /// Save also what this file names, one path a line; `-` is standard input; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -21,6 +21,15 @@ pub struct BackupArgs {
     /// Save the one source as if it lay at this path
     #[arg(long, value_name = "PATH")]
     pub as_path: Option<PathBuf>,
+    /// Save what comes from standard input as one file
+    #[arg(long, conflicts_with_all = ["paths", "files_from", "files_from0", "as_path"], group = "stream")]
+    pub stdin: bool,
+    /// Run the command that follows and save what it prints as one file; if it fails, nothing is saved
+    #[arg(long, conflicts_with_all = ["files_from", "files_from0", "as_path"], requires = "paths", group = "stream")]
+    pub stdin_from_command: bool,
+    /// Path of that file in the snapshot
+    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stream")]
+    pub stdin_filename: PathBuf,
     /// Store nothing, and say what would be saved; with -v each item and why
     #[arg(short = 'n', long)]
     pub dry_run: bool,
