@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, Changes, Outcome};
 use crate::error::{Error, Result, with_causes};
 use crate::format::metadata::Timestamp;
+use crate::format::name::TreePath;
 use crate::format::record::Extras;
 use crate::format::snapshot::{Body, Summary, TEXT_BYTES_MAX};
 use crate::id::{ChunkId, PackId, SnapshotId};
@@ -260,6 +261,25 @@ fn find_parent<'r>(
         return Ok(None);
     };
     Ok(Some(Parent { reader: Reader::open(repository, cx)?, snapshot, is_asked_for }))
+}
+
+/// What this user on this machine has saved, the newest first.
+///
+/// # Errors
+/// The key may not read, or the store fails.
+pub fn known_sources(repository: &Repository, cx: &Context<'_>) -> Result<Vec<TreePath>> {
+    let own = repository.signatory.public().principal();
+    let mut snapshots = repository.snapshots(cx)?;
+    snapshots.retain(|snapshot| snapshot.header.writer == own);
+    let paths = snapshots.into_iter().rev().flat_map(|snapshot| snapshot.body.paths);
+    Ok(paths.filter_map(|path| TreePath::from_typed(&path).ok()).collect())
+}
+
+/// Device and inode of folders, of those that are there.
+pub fn identities(folders: &[std::path::PathBuf]) -> HashSet<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let found = folders.iter().filter_map(|folder| std::fs::metadata(folder).ok());
+    found.map(|folder| (folder.dev(), folder.ino())).collect()
 }
 
 /// The one that was asked for, or the newest of `snapshots` that this user on this machine made of the same sources.

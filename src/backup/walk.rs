@@ -1,6 +1,5 @@
 //! The walk: entries in the order of their names, folder by folder, on a stack of our own, so that no depth is too deep.
 
-use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -79,8 +78,7 @@ pub(super) fn store(
 ) -> Result<Walked> {
     let repository = session.repository();
     let chunker = Chunker::new(&repository.keyring.domain.chunker_key(), repository.config.chunks.clone());
-    let own = options.own_folders.iter().filter_map(|path| std::fs::metadata(path).ok());
-    let own: HashSet<(u64, u64)> = own.map(|folder| (folder.dev(), folder.ino())).collect();
+    let own = super::identities(&options.own_folders);
     let choice = Choice { rules: &options.rules, own: &own, progress: cx.progress };
     let walked = scan(cx.clock, &choice, |scan| {
         let items = Items::new(Sink { session, cx }, ContentReader::new(chunker), memory);

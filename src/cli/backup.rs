@@ -27,15 +27,12 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         }
         opened => opened?,
     };
-    let places = open::places(global)?;
-    let mut own: Vec<_> = places.folders().iter().map(|folder| folder.to_path_buf()).collect();
-    own.push(open::repository_path(global)?);
     let options = Options {
         tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
         label: args.label.clone(),
         host: args.host.clone(),
         time,
-        own_folders: own,
+        own_folders: open::own_folders(global)?,
         detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
         compression: args.compression.into(),
         rules: Arc::clone(&rules),

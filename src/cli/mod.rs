@@ -28,6 +28,7 @@ mod snapshots;
 mod stats;
 mod tag;
 mod sources;
+mod why;
 
 use args::{Cli, Command, Global};
 use bars::Console;
@@ -132,6 +133,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
     match &cli.command {
         Command::Init(args) => init::run(global, args, &cx),
         Command::Backup(args) => backup::run(global, args, &console, &cx),
+        Command::Why(args) => why::run(global, args, &cx),
         Command::Restore(args) => restore::run(global, args, &console, &cx),
         Command::Snapshots(args) => snapshots::run(global, args, &cx),
         Command::Ls(args) => ls::run(global, args, &cx),

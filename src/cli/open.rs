@@ -45,6 +45,13 @@ pub(super) fn places(global: &Global) -> Result<Places> {
     Ok(Places { state: state.into(), cache })
 }
 
+/// Folders that are never part of a backup.
+pub(super) fn own_folders(global: &Global) -> Result<Vec<PathBuf>> {
+    let places = places(global)?;
+    let own = places.folders().into_iter().map(Path::to_path_buf);
+    Ok(own.chain([repository_path(global)?]).collect())
+}
+
 /// A folder of the XDG base directory specification; relative values are ignored, as it says. Cron may set no HOME: then the
 /// user database knows.
 fn base_folder(variable: &str, below_home: &str) -> Result<PathBuf> {

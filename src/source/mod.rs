@@ -12,6 +12,7 @@ pub mod extents;
 pub mod folder;
 pub mod metadata;
 pub mod scan;
+pub mod why;
 pub(crate) mod xattrs;
 
 pub use choice::{Choice, LeftOut};
@@ -19,4 +20,5 @@ pub use extents::{Extent, Extents};
 pub use folder::{Folder, Names};
 pub use metadata::{EntryKind, FileSystem, OwnerNames, Stat};
 pub use scan::{Ahead, Entry, Listing, Scan, scan};
+pub use why::{Answer, why};
 pub use xattrs::xattrs_of;

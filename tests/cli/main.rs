@@ -37,3 +37,4 @@ mod stream;
 mod unattended;
 mod unchanged;
 mod user;
+mod why;

@@ -24,6 +24,7 @@ mod select;
 mod snapshots;
 mod stats;
 mod tag;
+mod why;
 
 pub use super::color::Color;
 pub use backup::{BackupArgs, Effort};
@@ -39,6 +40,7 @@ pub use select::SelectArgs;
 pub use snapshots::SnapshotsArgs;
 pub use stats::StatsArgs;
 pub use tag::{ChangeTagsArgs, TagCommand};
+pub use why::WhyArgs;
 
 /// What somebody who has just installed the program needs to know.
 const AFTER_HELP: &str = "Begin with `caddis backup --init ~`. `caddis COMMAND --help` lists the options of a command; \
@@ -112,6 +114,8 @@ pub enum Command {
     Init(InitArgs),
     /// Save files and folders as a new snapshot
     Backup(BackupArgs),
+    /// Say which rule takes a path in or leaves it out
+    Why(WhyArgs),
     /// Bring back a snapshot, or a part of it
     Restore(RestoreArgs),
     /// List snapshots, oldest first
