@@ -15,6 +15,7 @@ use super::sink::Sink;
 use super::stream::Stream;
 use crate::catalog::row::Fingerprint;
 use crate::error::{Error, Result};
+use crate::format::atime::may_hold_atime;
 use crate::format::metadata::{Owner, Timestamp, Xattr};
 use crate::format::name::{Name, TreePath};
 use crate::format::record::{Extras, decode, encode};
@@ -64,6 +65,8 @@ pub(super) struct Items<'s, 'r, 'c> {
     pub counts: Counts,
     pub sockets: u64,
     pub problems: u64,
+    /// Whether nodes tell when items were last read.
+    with_atime: bool,
     file_systems: HashMap<u64, FileSystem>,
     /// Reads lists of chunks, to look up what they name.
     reader: Option<Reader<'s>>,
@@ -86,7 +89,7 @@ struct ReadFile {
 }
 
 impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
-    pub(super) fn new(sink: Sink<'s, 'r, 'c>, contents: ContentReader, memory: Memory<'s>) -> Self {
+    pub(super) fn new(sink: Sink<'s, 'r, 'c>, contents: ContentReader, memory: Memory<'s>, with_atime: bool) -> Self {
         Self {
             sink,
             contents,
@@ -98,6 +101,7 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
             counts: Counts::default(),
             sockets: 0,
             problems: 0,
+            with_atime,
             file_systems: HashMap::new(),
             reader: None,
         }
@@ -154,6 +158,7 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
                 node = encode(&self.node(name.clone(), old.kind, stat, xattrs));
             }
         }
+        node = self.with_atime_of(node, stat);
         self.links.note(stat, &self.path);
         self.count(stat.kind, stat.size);
         if stat.kind == EntryKind::File {
@@ -163,6 +168,21 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
         let print = Fingerprint::of(stat);
         let is_kept = print == known.print && node == known.node;
         Ok(Some(Saved { name: name.clone(), print, is_trusted: true, node, is_kept, fate: Fate::Unchanged }))
+    }
+
+    /// When an item was last read, where that is saved.
+    pub(super) fn atime(&self, stat: &Stat) -> Option<Timestamp> {
+        self.with_atime.then_some(stat.atime)
+    }
+
+    /// An item that has not changed may have been read since.
+    fn with_atime_of(&self, node: Vec<u8>, stat: &Stat) -> Vec<u8> {
+        if !self.with_atime && !may_hold_atime(&node) {
+            return node;
+        }
+        let Ok(mut known) = decode::<Node>(&node) else { return node };
+        known.set_atime(self.atime(stat));
+        encode(&known)
     }
 
     fn count(&mut self, kind: EntryKind, bytes: u64) {
@@ -385,7 +405,10 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
 
     pub(super) fn node(&mut self, name: Name, kind: NodeKind, stat: &Stat, xattrs: Vec<NodeXattr>) -> Node {
         let owner = self.owner(stat.uid, stat.gid);
-        Node { name, kind, mode: stat.mode, owner, mtime: Some(stat.mtime), xattrs, extras: Extras::default() }
+        let (mtime, extras) = (Some(stat.mtime), Extras::default());
+        let mut node = Node { name, kind, mode: stat.mode, owner, mtime, xattrs, extras };
+        node.set_atime(self.atime(stat));
+        node
     }
 
     /// Names that are longer than a node can keep are left to their numbers.

@@ -58,6 +58,8 @@ pub struct Options {
     pub compression: Compression,
     /// What is left out.
     pub rules: Arc<Rules>,
+    /// Whether it is saved when items were last read.
+    pub with_atime: bool,
     /// The snapshot to compare with, instead of what this machine remembers.
     pub parent: Option<String>,
     /// Whether no snapshot is made that would be what the one before it is.

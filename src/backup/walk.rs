@@ -81,7 +81,7 @@ pub(super) fn store(
     let own = super::identities(&options.own_folders);
     let choice = Choice { rules: &options.rules, own: &own, progress: cx.progress };
     let walked = scan(cx.clock, &choice, |scan| {
-        let items = Items::new(Sink { session, cx }, ContentReader::new(chunker), memory);
+        let items = Items::new(Sink { session, cx }, ContentReader::new(chunker), memory, options.with_atime);
         let mut walk = Walk { items, scan, births: BirthsBuilder::default(), own_folders: 0, excluded: 0 };
         let root = walk.store_plan(sources.plan(), None);
         found.owners = walk.owners();
@@ -326,8 +326,10 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             && let Ok(mut node) = decode::<Node>(&own.node)
             && (frame.own_is_vouched || self.items.is_whole(&node)?)
         {
-            let is_kept = node.kind == NodeKind::Folder { tree } && own.print == print;
+            let atime = self.items.atime(&stat);
+            let is_kept = node.kind == NodeKind::Folder { tree } && own.print == print && node.atime() == atime;
             node.kind = NodeKind::Folder { tree };
+            node.set_atime(atime);
             let fate = if is_kept { Fate::Unchanged } else { fate };
             return Ok(Saved { name, print, is_trusted: true, node: encode(&node), is_kept, fate });
         }

@@ -36,6 +36,7 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
         detection: Detection { force: args.force, ignore_inode: args.ignore_inode, ignore_ctime: args.ignore_ctime },
         compression: args.compression.into(),
         rules: Arc::clone(&rules),
+        with_atime: args.with_atime,
         parent: args.parent.clone(),
         skip_if_unchanged: args.skip_if_unchanged,
     };

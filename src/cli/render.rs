@@ -205,6 +205,9 @@ pub(super) fn entry_json(entry: &Entry) -> Value {
     object.insert("user".to_owned(), json!(name(&node.owner.user)));
     object.insert("group".to_owned(), json!(name(&node.owner.group)));
     object.insert("mtime".to_owned(), json!(node.mtime.map(rfc3339)));
+    if let Some(atime) = node.atime() {
+        object.insert("atime".to_owned(), json!(rfc3339(atime)));
+    }
     if let Some(birth) = entry.birth {
         object.insert("btime".to_owned(), json!(rfc3339(from_nanos(birth))));
     }

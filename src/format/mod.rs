@@ -2,6 +2,7 @@
 //!
 //! Every object begins with [`MAGIC`], a [`Code`] and the format's [`VERSION`].
 
+pub mod atime;
 pub mod charter;
 pub mod config;
 pub mod index;

@@ -257,6 +257,24 @@ impl Extras {
     pub fn held_bytes(&self) -> usize {
         size_of_val(&self.0[..]) + self.0.iter().map(|(_, cbor)| cbor.len()).sum::<usize>()
     }
+
+    /// The encoded value of a field.
+    pub fn get(&self, key: u64) -> Option<&[u8]> {
+        let at = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Puts a field in its place, or takes it away. `key` **must be optional**.
+    pub fn set(&mut self, key: u64, cbor: Option<Vec<u8>>) {
+        assert!(key >= FIRST_OPTIONAL_KEY, "a field that must be known has its place in the record");
+        let at = self.0.partition_point(|(other, _)| *other < key);
+        if self.0.get(at).is_some_and(|(other, _)| *other == key) {
+            self.0.remove(at);
+        }
+        if let Some(cbor) = cbor {
+            self.0.insert(at, (key, cbor));
+        }
+    }
 }
 
 /// Reads a map. `field` gets each key in turn and reads its value; it answers false for a key that it does not know.

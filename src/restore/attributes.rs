@@ -11,6 +11,7 @@ impl Restorer<'_, '_> {
         let mut lost = Vec::new();
         let xattrs = read_xattrs(self.reader, &node.xattrs, &mut |what| lost.push(what))?;
         lost.into_iter().for_each(|what| self.problem(&self.path.absolute(), what));
-        Ok(Attributes { mode: node.mode, owner: node.owner.clone(), mtime: node.mtime, xattrs })
+        let (owner, atime) = (node.owner.clone(), node.atime());
+        Ok(Attributes { mode: node.mode, owner, atime, mtime: node.mtime, xattrs })
     }
 }

@@ -46,6 +46,8 @@ pub struct Stat {
     pub gid: u32,
     /// Length in bytes; of a symlink, that of its target.
     pub size: u64,
+    /// Last time that it was read, as far as the file system keeps that.
+    pub atime: Timestamp,
     /// Last change of the content.
     pub mtime: Timestamp,
     /// Last change of content or metadata; set by the system alone.
@@ -86,6 +88,7 @@ impl Stat {
             uid: statx.stx_uid,
             gid: statx.stx_gid,
             size: statx.stx_size,
+            atime: timestamp(statx.stx_atime),
             mtime: timestamp(statx.stx_mtime),
             ctime: timestamp(statx.stx_ctime),
             btime: (statx.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| timestamp(statx.stx_btime)),

@@ -34,6 +34,8 @@ pub struct Attributes {
     pub mode: u32,
     /// Used by its numbers.
     pub owner: Owner,
+    /// Last time that it was read; left alone when there is none.
+    pub atime: Option<Timestamp>,
     /// Last change of the content; left as it is if there is none.
     pub mtime: Option<Timestamp>,
     /// In any order.
@@ -156,8 +158,8 @@ impl Item<'_> {
             problems.note(Attribute::Mode, self.set_mode(mode));
         }
         self.set_xattrs(&present, attributes.xattrs.iter().filter(|xattr| is_acl(&xattr.name)), &mut problems);
-        if let Some(mtime) = attributes.mtime {
-            problems.note(Attribute::Mtime, self.set_mtime(mtime));
+        if attributes.mtime.is_some() || attributes.atime.is_some() {
+            problems.note(Attribute::Mtime, self.set_times(attributes));
         }
         problems.0
     }
@@ -210,20 +212,26 @@ impl Item<'_> {
         }
     }
 
-    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
-        // From a second on, nanoseconds have other meanings to the system ("now", "leave it").
-        if mtime.nanos >= NANOS_PER_SEC {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "more than a second of nanoseconds"));
-        }
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() },
-        };
+    fn set_times(&self, attributes: &Attributes) -> io::Result<()> {
+        let times =
+            Timestamps { last_access: timespec(attributes.atime)?, last_modification: timespec(attributes.mtime)? };
         match self.kind {
             ItemKind::Open => Ok(rustix::fs::futimens(self.handle, &times)?),
             _ => rustix::fs::utimensat(rustix::fs::CWD, proc_path(self.handle), &times, AtFlags::empty())
                 .map_err(explain_proc),
         }
+    }
+}
+
+/// No time leaves what there is.
+fn timespec(time: Option<Timestamp>) -> io::Result<Timespec> {
+    match time {
+        None => Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }),
+        // From a second on, nanoseconds have other meanings to the system ("now", "leave it").
+        Some(time) if time.nanos >= NANOS_PER_SEC => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "more than a second of nanoseconds"))
+        }
+        Some(time) => Ok(Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() }),
     }
 }
 

@@ -14,6 +14,7 @@ mod compare;
 mod rounds;
 
 mod bad_sectors;
+mod atime;
 mod cache;
 mod changing;
 mod cuts;

@@ -63,6 +63,9 @@ pub struct BackupArgs {
     /// Take a file for unchanged although its metadata were changed since, if its size and modification time were not
     #[arg(long)]
     pub ignore_ctime: bool,
+    /// Save also when files and folders were last read
+    #[arg(long)]
+    pub with_atime: bool,
     /// How much time to spend on making data smaller
     #[arg(long, value_name = "EFFORT", env = "CADDIS_COMPRESSION", hide_env_values = true, default_value = "auto")]
     pub compression: Effort,
