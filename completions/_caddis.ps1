@@ -39,6 +39,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a new repository')
             [CompletionResult]::new('backup', 'backup', [CompletionResultType]::ParameterValue, 'Save files and folders as a new snapshot')
+            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Say which rule takes a path in or leaves it out')
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Bring back a snapshot, or a part of it')
             [CompletionResult]::new('snapshots', 'snapshots', [CompletionResultType]::ParameterValue, 'List snapshots, oldest first')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List what a snapshot holds')
@@ -76,6 +77,8 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--files-from', '--files-from', [CompletionResultType]::ParameterName, 'Save also what this file names, one path a line; `-` is standard input; may be repeated')
             [CompletionResult]::new('--files-from0', '--files-from0', [CompletionResultType]::ParameterName, 'The same with a NUL byte behind each path, as `find -print0` writes it')
             [CompletionResult]::new('--as-path', '--as-path', [CompletionResultType]::ParameterName, 'Save the one source as if it lay at this path')
+            [CompletionResult]::new('--stdin-filename', '--stdin-filename', [CompletionResultType]::ParameterName, 'Path of that file in the snapshot')
+            [CompletionResult]::new('--parent', '--parent', [CompletionResultType]::ParameterName, 'Compare files with this snapshot, instead of what this machine remembers')
             [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Give the snapshot a tag; may be repeated, or several joined by commas')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Name of the machine that the snapshot shows, instead of this machine''s own')
             [CompletionResult]::new('--label', '--label', [CompletionResultType]::ParameterName, 'Series that the snapshot belongs to, such as `nightly`')
@@ -94,13 +97,46 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
+            [CompletionResult]::new('--stdin', '--stdin', [CompletionResultType]::ParameterName, 'Save what comes from standard input as one file')
+            [CompletionResult]::new('--stdin-from-command', '--stdin-from-command', [CompletionResultType]::ParameterName, 'Run the command that follows and save what it prints as one file; if it fails, nothing is saved')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Store nothing, and say what would be saved; with -v each item and why')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Store nothing, and say what would be saved; with -v each item and why')
+            [CompletionResult]::new('--skip-if-unchanged', '--skip-if-unchanged', [CompletionResultType]::ParameterName, 'Make no snapshot when it would hold what the one before it holds')
             [CompletionResult]::new('--init', '--init', [CompletionResultType]::ParameterName, 'Make the repository when there is none')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Read every file, also those that look unchanged')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Read every file, also those that look unchanged')
             [CompletionResult]::new('--ignore-inode', '--ignore-inode', [CompletionResultType]::ParameterName, 'Take a file for unchanged although its inode number is another one, as on some network file systems')
             [CompletionResult]::new('--ignore-ctime', '--ignore-ctime', [CompletionResultType]::ParameterName, 'Take a file for unchanged although its metadata were changed since, if its size and modification time were not')
+            [CompletionResult]::new('--with-atime', '--with-atime', [CompletionResultType]::ParameterName, 'Save also when files and folders were last read')
+            [CompletionResult]::new('--no-ignore', '--no-ignore', [CompletionResultType]::ParameterName, 'Do not read `.caddisignore` in folders')
+            [CompletionResult]::new('--exclude-caches', '--exclude-caches', [CompletionResultType]::ParameterName, 'Leave out what folders hold that a CACHEDIR.TAG marks as caches')
+            [CompletionResult]::new('-x', '-x', [CompletionResultType]::ParameterName, 'Leave out what other file systems hold that are mounted below a source')
+            [CompletionResult]::new('--one-file-system', '--one-file-system', [CompletionResultType]::ParameterName, 'Leave out what other file systems hold that are mounted below a source')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON: one document for queries, one message a line for long work')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say what was done also when that is not for a terminal, and more of it')
+            [CompletionResult]::new('--accept-rollback', '--accept-rollback', [CompletionResultType]::ParameterName, 'Take the repository as it is now, although this machine has seen more in it, or another one at its place')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'caddis;why' {
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'What is saved, as it is named for the backup; by default what this user saved last of what holds the path; may be repeated')
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Leave out what fits this pattern, in the syntax of gitignore; `!` in front takes in again; may be repeated')
+            [CompletionResult]::new('--exclude', '--exclude', [CompletionResultType]::ParameterName, 'Leave out what fits this pattern, in the syntax of gitignore; `!` in front takes in again; may be repeated')
+            [CompletionResult]::new('--iexclude', '--iexclude', [CompletionResultType]::ParameterName, 'The same, whatever the case of its letters')
+            [CompletionResult]::new('--exclude-file', '--exclude-file', [CompletionResultType]::ParameterName, 'Leave out what fits a pattern of this file, one a line; may be repeated')
+            [CompletionResult]::new('--iexclude-file', '--iexclude-file', [CompletionResultType]::ParameterName, 'The same, whatever the case of their letters')
+            [CompletionResult]::new('--exclude-if-present', '--exclude-if-present', [CompletionResultType]::ParameterName, 'Leave out what lies beside a file of this name, which begins with HEADER; may be repeated')
+            [CompletionResult]::new('--exclude-larger-than', '--exclude-larger-than', [CompletionResultType]::ParameterName, 'Leave out files that are larger')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--repo', '--repo', [CompletionResultType]::ParameterName, 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo')
+            [CompletionResult]::new('--password-file', '--password-file', [CompletionResultType]::ParameterName, 'Read the passphrase from this file; one line end at its end is dropped')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Run this command in a shell and take what it prints as the passphrase')
+            [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis')
             [CompletionResult]::new('--no-ignore', '--no-ignore', [CompletionResultType]::ParameterName, 'Do not read `.caddisignore` in folders')
             [CompletionResult]::new('--exclude-caches', '--exclude-caches', [CompletionResultType]::ParameterName, 'Leave out what folders hold that a CACHEDIR.TAG marks as caches')
             [CompletionResult]::new('-x', '-x', [CompletionResultType]::ParameterName, 'Leave out what other file systems hold that are mounted below a source')
@@ -540,6 +576,7 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
         'caddis;help' {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a new repository')
             [CompletionResult]::new('backup', 'backup', [CompletionResultType]::ParameterValue, 'Save files and folders as a new snapshot')
+            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Say which rule takes a path in or leaves it out')
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Bring back a snapshot, or a part of it')
             [CompletionResult]::new('snapshots', 'snapshots', [CompletionResultType]::ParameterValue, 'List snapshots, oldest first')
             [CompletionResult]::new('ls', 'ls', [CompletionResultType]::ParameterValue, 'List what a snapshot holds')
@@ -558,6 +595,9 @@ Register-ArgumentCompleter -Native -CommandName 'caddis' -ScriptBlock {
             break
         }
         'caddis;help;backup' {
+            break
+        }
+        'caddis;help;why' {
             break
         }
         'caddis;help;restore' {

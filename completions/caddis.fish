@@ -37,14 +37,11 @@ complete -c caddis -n "__fish_caddis_needs_command" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_needs_command" -s V -l version -d 'Print version'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "init" -d 'Make a new repository'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "backup" -d 'Save files and folders as a new snapshot'
+complete -c caddis -n "__fish_caddis_needs_command" -f -a "why" -d 'Say which rule takes a path in or leaves it out'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "restore" -d 'Bring back a snapshot, or a part of it'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "snapshots" -d 'List snapshots, oldest first'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "ls" -d 'List what a snapshot holds'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "cat" -d 'Print a file of a snapshot'
-complete -c caddis -n "__fish_caddis_needs_command" -f -a "dump" -d 'Print a file, or a folder as an archive'
-complete -c caddis -n "__fish_caddis_needs_command" -f -a "diff" -d 'List what differs between two snapshots'
-complete -c caddis -n "__fish_caddis_needs_command" -f -a "stats" -d 'Count what snapshots hold and what they take'
-complete -c caddis -n "__fish_caddis_needs_command" -f -a "tag" -d 'Change the tags of snapshots'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
 complete -c caddis -n "__fish_caddis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -64,6 +61,8 @@ complete -c caddis -n "__fish_caddis_using_subcommand init" -s h -l help -d 'Pri
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l files-from -d 'Save also what this file names, one path a line; `-` is standard input; may be repeated' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l files-from0 -d 'The same with a NUL byte behind each path, as `find -print0` writes it' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l as-path -d 'Save the one source as if it lay at this path' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l stdin-filename -d 'Path of that file in the snapshot' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l parent -d 'Compare files with this snapshot, instead of what this machine remembers' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l tag -d 'Give the snapshot a tag; may be repeated, or several joined by commas' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l host -d 'Name of the machine that the snapshot shows, instead of this machine\'s own' -r
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l label -d 'Series that the snapshot belongs to, such as `nightly`' -r
@@ -84,11 +83,15 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-file -
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l stdin -d 'Save what comes from standard input as one file'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l stdin-from-command -d 'Run the command that follows and save what it prints as one file; if it fails, nothing is saved'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s n -l dry-run -d 'Store nothing, and say what would be saved; with -v each item and why'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l skip-if-unchanged -d 'Make no snapshot when it would hold what the one before it holds'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l init -d 'Make the repository when there is none'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s f -l force -d 'Read every file, also those that look unchanged'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-inode -d 'Take a file for unchanged although its inode number is another one, as on some network file systems'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l ignore-ctime -d 'Take a file for unchanged although its metadata were changed since, if its size and modification time were not'
+complete -c caddis -n "__fish_caddis_using_subcommand backup" -l with-atime -d 'Save also when files and folders were last read'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l no-ignore -d 'Do not read `.caddisignore` in folders'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l exclude-caches -d 'Leave out what folders hold that a CACHEDIR.TAG marks as caches'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s x -l one-file-system -d 'Leave out what other file systems hold that are mounted below a source'
@@ -97,6 +100,26 @@ complete -c caddis -n "__fish_caddis_using_subcommand backup" -s q -l quiet -d '
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l source -d 'What is saved, as it is named for the backup; by default what this user saved last of what holds the path; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s e -l exclude -d 'Leave out what fits this pattern, in the syntax of gitignore; `!` in front takes in again; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l iexclude -d 'The same, whatever the case of its letters' -r
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l exclude-file -d 'Leave out what fits a pattern of this file, one a line; may be repeated' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l iexclude-file -d 'The same, whatever the case of their letters' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l exclude-if-present -d 'Leave out what lies beside a file of this name, which begins with HEADER; may be repeated' -r
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l exclude-larger-than -d 'Leave out files that are larger' -r
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l no-ignore -d 'Do not read `.caddisignore` in folders'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l exclude-caches -d 'Leave out what folders hold that a CACHEDIR.TAG marks as caches'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s x -l one-file-system -d 'Leave out what other file systems hold that are mounted below a source'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l json -d 'Print JSON: one document for queries, one message a line for long work'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s q -l quiet -d 'Print errors only'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
+complete -c caddis -n "__fish_caddis_using_subcommand why" -s h -l help -d 'Print help'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l path -d 'Only snapshots of this path; may be repeated' -r -F
@@ -112,7 +135,6 @@ complete -c caddis -n "__fish_caddis_using_subcommand restore" -s q -l quiet -d 
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand restore" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l latest -d 'Of each host with each set of paths, show the newest N only' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l host -d 'Only snapshots of this machine; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l path -d 'Only snapshots of this path; may be repeated' -r -F
@@ -122,7 +144,6 @@ complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l password-fil
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s c -l compact -d 'Show one line for each, without paths'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -l json -d 'Print JSON: one document for queries, one message a line for long work'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s q -l quiet -d 'Print errors only'
 complete -c caddis -n "__fish_caddis_using_subcommand snapshots" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
@@ -158,112 +179,6 @@ complete -c caddis -n "__fish_caddis_using_subcommand cat" -s q -l quiet -d 'Pri
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand cat" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s a -l archive -d 'Kind of the archive; a folder becomes a tar by default, a file is written as it is' -r -f -a "tar\t''
-zip\t''"
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s t -l target -d 'Write to this file, which must be new, instead of standard output' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand dump" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l metadata -d 'Name also items of which only mode, owner, time or extended attributes are others'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand diff" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand stats" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "add" -d 'Give snapshots further tags'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "remove" -d 'Take tags from snapshots'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "set" -d 'Give snapshots these tags and no others'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and not __fish_seen_subcommand_from add remove set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l host -d 'Only snapshots of this machine; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l tag -d 'Only snapshots with this tag, or with all of several joined by commas; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l path -d 'Only snapshots of this path; may be repeated' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l label -d 'Only snapshots with this label; may be repeated' -r
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l password-command -d 'Run this command in a shell and take what it prints as the passphrase' -r -f -a "(__fish_complete_command)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l key-file -d 'Open the repository with this key file instead of a passphrase; a new repository makes it when it is absent' -r -F
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l cache-dir -d 'Where to keep what can be made anew. By default $XDG_CACHE_HOME/caddis, most often ~/.cache/caddis' -r -f -a "(__fish_complete_directories)"
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l json -d 'Print JSON: one document for queries, one message a line for long work'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Print errors only'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "add" -d 'Give snapshots further tags'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take tags from snapshots'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "set" -d 'Give snapshots these tags and no others'
-complete -c caddis -n "__fish_caddis_using_subcommand tag; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l read-data-subset -d 'Do that for a part of all packs only: `5/12` is the fifth of twelve fixed parts, `10%` and `2GiB` are drawn by lot' -r
 complete -c caddis -n "__fish_caddis_using_subcommand check" -s r -l repo -d 'Folder of the repository. By default $XDG_DATA_HOME/caddis/repo, most often ~/.local/share/caddis/repo' -r -f -a "(__fish_complete_directories)"
 complete -c caddis -n "__fish_caddis_using_subcommand check" -l password-file -d 'Read the passphrase from this file; one line end at its end is dropped' -r -F
@@ -356,23 +271,17 @@ complete -c caddis -n "__fish_caddis_using_subcommand completions" -s q -l quiet
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s v -l verbose -d 'Say what was done also when that is not for a terminal, and more of it'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -l accept-rollback -d 'Take the repository as it is now, although this machine has seen more in it, or another one at its place'
 complete -c caddis -n "__fish_caddis_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "init" -d 'Make a new repository'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "backup" -d 'Save files and folders as a new snapshot'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "restore" -d 'Bring back a snapshot, or a part of it'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "snapshots" -d 'List snapshots, oldest first'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "ls" -d 'List what a snapshot holds'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "cat" -d 'Print a file of a snapshot'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "dump" -d 'Print a file, or a folder as an archive'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "diff" -d 'List what differs between two snapshots'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "stats" -d 'Count what snapshots hold and what they take'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "tag" -d 'Change the tags of snapshots'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup restore snapshots ls cat dump diff stats tag check key completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "add" -d 'Give snapshots further tags'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Take tags from snapshots'
-complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from tag" -f -a "set" -d 'Give snapshots these tags and no others'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "init" -d 'Make a new repository'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "backup" -d 'Save files and folders as a new snapshot'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "why" -d 'Say which rule takes a path in or leaves it out'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "restore" -d 'Bring back a snapshot, or a part of it'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "snapshots" -d 'List snapshots, oldest first'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "ls" -d 'List what a snapshot holds'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "cat" -d 'Print a file of a snapshot'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "check" -d 'Prove that all that snapshots need is there and whole'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "key" -d 'Manage the passphrases and key files that open the repository'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c caddis -n "__fish_caddis_using_subcommand help; and not __fish_seen_subcommand_from init backup why restore snapshots ls cat check key completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "list" -d 'List the slots: one for each passphrase or key file'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "add" -d 'Add a slot with a passphrase or key file of its own'
 complete -c caddis -n "__fish_caddis_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "remove" -d 'Remove a slot; the last one stays'

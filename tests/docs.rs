@@ -316,7 +316,9 @@ fn no_text_names_an_option_that_does_not_exist() {
     texts.push(("caddis".to_owned(), Page::parse(&read("man/caddis.1")).text()));
     for (page, text) in texts {
         let is_part = |character: char| character.is_ascii_lowercase() || character == '-';
-        for word in text.split(|character: char| !is_part(character)).filter(|word| word.starts_with("--")) {
+        // Two dashes alone end the options.
+        let words = text.split(|character: char| !is_part(character)).filter(|word| *word != "--");
+        for word in words.filter(|word| word.starts_with("--")) {
             assert!(known.contains(word.trim_end_matches('-')), "caddis-{page}(1) speaks of {word}");
         }
     }

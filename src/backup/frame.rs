@@ -32,6 +32,8 @@ pub(super) struct Frame<'c> {
     /// Whether what that names is known to be whole.
     pub own_is_vouched: bool,
     pub memory: FolderMemory<'c>,
+    /// Whether, at the end, all entries were what they were.
+    pub is_same: bool,
     /// Nothing while all entries are what they were.
     nodes: Option<FolderBuilder>,
     /// Entries that are what they were, while all are.
@@ -68,10 +70,16 @@ impl<'c> Frame<'c> {
             own,
             own_is_vouched: false,
             memory,
+            is_same: false,
             nodes: None,
             same: 0,
             births,
         }
+    }
+
+    /// Whether anything was known of the folder.
+    pub(super) fn is_known(&self) -> bool {
+        self.own.is_some() || self.memory.is_known()
     }
 
     /// Adds an entry.
@@ -130,6 +138,7 @@ impl<'c> Frame<'c> {
             if self.memory.is_same_so_far(self.same)
                 && let Some(tree) = self.memory.same_tree(self.same)
             {
+                self.is_same = true;
                 return Ok(tree);
             }
             self.differ(changes, sink)?;

@@ -304,6 +304,11 @@ impl<'c> FolderMemory<'c> {
         });
     }
 
+    /// Whether there was such a folder.
+    pub(super) fn is_known(&self) -> bool {
+        self.row.is_some() || self.parent.is_some()
+    }
+
     /// Whether what the row names is known to be whole.
     pub(super) fn is_vouched(&self) -> bool {
         self.is_vouched

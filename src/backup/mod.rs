@@ -187,6 +187,8 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
         {
             repository.withdraw(overtaken, "nothing has changed", cx)?;
             run.finish();
+            // The snapshot that is there keeps alive what the rows name.
+            rows.save(&Attempt::Saved(same.id, None), sources, relied.packs, cx);
             let time = same.header.time;
             return Ok(Report { snapshot: same.id, is_new: false, tree: walked.root, time, totals, withheld });
         }

@@ -318,11 +318,19 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
         self.items.sink.cx.progress.done(1, 0);
         let (stat, name) = (frame.stat, frame.name.clone());
         let print = Fingerprint::of(&stat);
+        let is_known = frame.is_known();
         let own = frame.own.take();
-        let fate = if own.is_some() { Fate::Changed } else { Fate::New };
-        if let Some(own) = own
+        let fate = match is_known {
+            false => Fate::New,
+            // Of a source nothing is known but what lies in it.
+            true if own.is_none() && frame.is_same => Fate::Unchanged,
+            true => Fate::Changed,
+        };
+        let fate_of =
+            |node: &[u8]| if own.as_ref().is_some_and(|own| own.node == node) { Fate::Unchanged } else { fate };
+        if let Some(own) = &own
             && self.items.memory.keeps_nodes()
-            && self.items.memory.is_unchanged(&stat, &own)
+            && self.items.memory.is_unchanged(&stat, own)
             && let Ok(mut node) = decode::<Node>(&own.node)
             && (frame.own_is_vouched || self.items.is_whole(&node)?)
         {
@@ -330,14 +338,14 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             let is_kept = node.kind == NodeKind::Folder { tree } && own.print == print && node.atime() == atime;
             node.kind = NodeKind::Folder { tree };
             node.set_atime(atime);
-            let fate = if is_kept { Fate::Unchanged } else { fate };
-            return Ok(Saved { name, print, is_trusted: true, node: encode(&node), is_kept, fate });
+            let node = encode(&node);
+            return Ok(Saved { name, print, is_trusted: true, fate: fate_of(&node), node, is_kept });
         }
         let problems = self.items.problems;
         let xattrs = self.items.xattrs(frame.folder.xattrs(), &stat)?;
         let is_trusted = self.items.problems == problems && is_settled(&stat, frame.seen);
-        let node = self.items.node(name.clone(), NodeKind::Folder { tree }, &stat, xattrs);
-        Ok(Saved { name, print, is_trusted, node: encode(&node), is_kept: false, fate })
+        let node = encode(&self.items.node(name.clone(), NodeKind::Folder { tree }, &stat, xattrs));
+        Ok(Saved { name, print, is_trusted, fate: fate_of(&node), node, is_kept: false })
     }
 
     /// Looks at one entry of a folder; the path names it.
@@ -386,7 +394,12 @@ impl<'s, 'r: 's, 'c: 's> Walk<'s, 'r, 'c> {
             };
         }
         let saved = items.read(&frame.folder, &name, stat, seen, known.is_some(), &mut frame.memory)?;
-        Ok(saved.map_or(Visited::Nothing, |saved| Visited::Saved(Box::new(saved))))
+        let Some(mut saved) = saved else { return Ok(Visited::Nothing) };
+        // It was read since nobody could tell, and is what it was.
+        if known.is_some_and(|known| known.node == saved.node) {
+            saved.fate = Fate::Unchanged;
+        }
+        Ok(Visited::Saved(Box::new(saved)))
     }
 
     fn entered(

@@ -445,6 +445,23 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_a_rule_leaves_out_is_not_entered() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["closed/inner", "open/inner"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let (mut rules, own) = (Rules::default(), HashSet::new());
+        rules.add_pattern("--exclude", b"closed", false).unwrap();
+        let place = rules.source(&TreePath::root());
+        let listing = scan(&SystemClock::new(), &choice(&rules, &own), |scan| {
+            scan.begin(&Folder::open(root.path()).unwrap(), place).unwrap()
+        });
+        let [closed, open] = &listing.unwrap().entries[..] else { panic!("there are two folders") };
+        assert!(closed.below.is_none() && matches!(&closed.left_out, Some(LeftOut::Rule(_))));
+        assert!(open.below.is_some() && open.left_out.is_none());
+    }
+
+    #[test]
     fn a_folder_that_is_gone_is_an_error_of_its_own() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("gone")).unwrap();

@@ -57,6 +57,29 @@ fn files(lab: &Lab) -> u64 {
     lab.tree().values().filter(|item| item.content.is_some()).count() as u64
 }
 
+/// A run that makes no snapshot has read what could not be believed, and the next one need not.
+#[test]
+fn a_run_that_is_skipped_remembers_what_it_has_read() {
+    let lab = Lab::new();
+    lab.write_old_tree();
+    let run = |world: &World| {
+        let mut repository = lab.machine.open(&lab.store, world).unwrap();
+        let options = caddis::backup::Options { skip_if_unchanged: true, ..caddis::backup::Options::default() };
+        caddis::backup::backup(&mut repository, &crate::lab::sources(&lab.source), &options, &world.cx()).unwrap()
+    };
+    let first = run(&World::at(0));
+    let again = run(&World::settled_at(1));
+    assert!(first.is_new && !again.is_new && again.snapshot == first.snapshot);
+    assert_eq!(again.counts.unmodified, 0);
+    let third = run(&World::settled_at(2));
+    assert!(!third.is_new && third.counts.read_bytes == 0, "{third:?}");
+    lab.write("changed", b"as it is now");
+    let changed = run(&World::settled_at(3));
+    assert!(changed.is_new);
+    assert_comes_back(&lab, &changed);
+    assert!(lab.machine.check(&lab.store).problems().is_empty());
+}
+
 /// Writes to a file so that its time of change is a new one, however coarse the clock of the file system is.
 fn rewrite(path: &Path, bytes: &[u8]) {
     let before = fs::metadata(path).unwrap();
