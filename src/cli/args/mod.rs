@@ -113,7 +113,7 @@ pub enum Command {
     /// Make a new repository
     Init(InitArgs),
     /// Save files and folders as a new snapshot
-    Backup(BackupArgs),
+    Backup(Box<BackupArgs>),
     /// Say which rule takes a path in or leaves it out
     Why(WhyArgs),
     /// Bring back a snapshot, or a part of it
