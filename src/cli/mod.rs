@@ -25,9 +25,9 @@ mod render;
 mod restore;
 mod select;
 mod snapshots;
+mod sources;
 mod stats;
 mod tag;
-mod sources;
 mod why;
 
 use args::{Cli, Command, Global};

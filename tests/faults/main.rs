@@ -13,8 +13,8 @@ mod compare;
 #[path = "../common/rounds.rs"]
 mod rounds;
 
-mod bad_sectors;
 mod atime;
+mod bad_sectors;
 mod cache;
 mod changing;
 mod cuts;
