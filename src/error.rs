@@ -30,7 +30,7 @@ pub enum Error {
         source: OpenError,
     },
     /// The place of a repository cannot be used.
-    #[error("cannot open {location}")]
+    #[error("cannot use {location}")]
     Place {
         /// Where.
         location: String,
@@ -98,7 +98,7 @@ pub enum Error {
         slot: String,
     },
     /// No slot has this id, or several have.
-    #[error("{found} key slots have an id that begins with `{wanted}`")]
+    #[error("{} an id that begins with `{wanted}`", slots_with(*.found))]
     NoSuchSlot {
         /// What was asked for.
         wanted: String,
@@ -298,6 +298,10 @@ pub enum Error {
     Overtaken(u32),
 }
 
+fn slots_with(found: usize) -> String {
+    if found == 0 { "no key slot has".to_owned() } else { format!("{found} key slots have") }
+}
+
 fn list_short(ids: &[SnapshotId]) -> String {
     ids.iter().map(SnapshotId::short).collect::<Vec<_>>().join(", ")
 }
@@ -343,6 +347,9 @@ impl Error {
                 OpenError::Empty { .. } => format!(
                     "the folder is empty: is the disk mounted? if it should be a new repository: `caddis init -r {location}`"
                 ),
+                OpenError::NotARepository { .. } => {
+                    "is it the right folder? a repository has a file `config`; a new one needs a folder that is new or empty".into()
+                }
                 _ => format!("create one with `caddis init -r {location}`"),
             },
             Self::RepositoryGone { location } => format!(
@@ -357,19 +364,22 @@ impl Error {
                 ask who runs the storage, and keep a copy of what there is"
                     .into()
             }
-            Self::WrongKey { .. } => "try another passphrase or key file; `caddis key list` shows the slots".into(),
+            Self::WrongKey { .. } => "try another passphrase or key file".into(),
             Self::NotPermitted { .. } => "use a key with more rights".into(),
             Self::SlotInUse { .. } => "open the repository with the key that stays".into(),
             Self::NewGeneration { .. } => "use a key that an owner has renewed since".into(),
             Self::LastSlot { .. } => "add another key first with `caddis key add`".into(),
             Self::NoSuchSlot { .. } => "`caddis key list` shows the slots".into(),
             Self::TargetNotEmpty { .. } => "restore into a new or empty folder".into(),
-            Self::TargetExists { .. } => "restore to another name".into(),
+            Self::TargetExists { .. } => "choose another name".into(),
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),
             Self::MissingChunk { .. } | Self::DamagedBlock { .. } | Self::WrongHash { .. } => {
                 "run `caddis check --read-data` to see what else is affected".into()
+            }
+            Self::Object { object, source } if *object == ObjectName::CONFIG && !source.is_newer() => {
+                "put back the file `config` from a copy of the repository: nothing opens without it".into()
             }
             Self::Object { source, .. } if source.is_newer() => "install a newer version of caddis".into(),
             Self::SelfCheck => "test the memory of this machine; nothing wrong was stored".into(),
@@ -378,8 +388,9 @@ impl Error {
             }
             Self::Place { source: OpenError::Failed { source, .. }, location } => return store_hint(source, location),
             Self::Place { source: OpenError::Denied { .. }, location } => {
-                format!("run caddis as the user who owns {location}")
+                format!("run caddis as a user who may use {location}")
             }
+            Self::Place { source: OpenError::NotEmpty { .. }, .. } => "a new repository needs a folder that is new or empty".into(),
             Self::Io { source, .. } if is_full(source) => "make room on the disk and try again".into(),
             Self::Spent(error) => return error.hint(),
             _ => return None,

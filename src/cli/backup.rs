@@ -22,8 +22,8 @@ pub(super) fn run(global: &Global, args: &BackupArgs, console: &Console, cx: &Co
     let mut repository = match open::open(global, cx) {
         Err(Error::NoRepository { .. }) if args.init && !args.dry_run => {
             let kdf = Kdf { kdf_memory: bytesize::ByteSize::mib(64) };
-            init::make(global, &kdf, &InitOptions::default(), cx)?;
-            open::open(global, cx)?
+            let made = init::make(global, &kdf, &InitOptions::default(), cx)?;
+            open::open_by_key(global, &made.key, cx)?
         }
         opened => opened?,
     };
@@ -88,9 +88,9 @@ fn print_report(global: &Global, report: &Report, rules: &Rules) -> Result<()> {
         return super::report(
             global,
             &format!(
-                "nothing has changed since snapshot {}, so no new one is made: {} files, {}{}",
+                "nothing has changed since snapshot {}, so no new one is made: {}, {}{}",
                 report.snapshot.short(),
-                summary.files,
+                render::count(summary.files, "file"),
                 render::size(summary.bytes),
                 render::problems(report.problems),
             ),
@@ -99,9 +99,9 @@ fn print_report(global: &Global, report: &Report, rules: &Rules) -> Result<()> {
     super::report(
         global,
         &format!(
-            "saved snapshot {}: {} files, {}; new {}, stored {}{}",
+            "saved snapshot {}: {}, {}; new {}, stored {}{}",
             report.snapshot.short(),
-            summary.files,
+            render::count(summary.files, "file"),
             render::size(summary.bytes),
             render::size(summary.new_bytes),
             render::size(summary.stored_bytes),
@@ -122,8 +122,8 @@ fn print_rehearsal(global: &Global, totals: &Totals, rules: &Rules) -> Result<()
         return Ok(());
     }
     let Summary { files, bytes, new_bytes, .. } = totals.summary;
-    let (bytes, new_bytes) = (render::size(bytes), render::size(new_bytes));
-    print_line(&format!("would save {files} files, {bytes}; new {new_bytes}{}", render::problems(totals.problems)))?;
+    let (files, bytes, new_bytes) = (render::count(files, "file"), render::size(bytes), render::size(new_bytes));
+    print_line(&format!("would save {files}, {bytes}; new {new_bytes}{}", render::problems(totals.problems)))?;
     if global.verbose > 0 { print_line(&details(totals)) } else { Ok(()) }
 }
 

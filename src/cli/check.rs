@@ -153,5 +153,6 @@ fn summary_line(report: &Report) -> String {
         read => format!(", {read} of them whole"),
     };
     let until = if *is_interrupted { ", until it was interrupted" } else { "" };
-    format!("checked {snapshots} snapshots and {packs} packs{whole}, {} read{until}: {found}", render::size(*bytes))
+    let (snapshots, packs) = (render::count(*snapshots, "snapshot"), render::count(*packs, "pack"));
+    format!("checked {snapshots} and {packs}{whole}, {} read{until}: {found}", render::size(*bytes))
 }

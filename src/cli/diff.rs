@@ -102,7 +102,8 @@ fn report_json(first: &Snapshot, second: &Snapshot, report: &Report) -> Value {
 fn report_lines(report: &Report) -> Vec<String> {
     let line = |word: &str, counts: &Counts| {
         let Counts { files, folders, others, bytes } = counts;
-        format!("{word:<9}{files} files, {folders} folders, {others} others, {}", render::size(*bytes))
+        let (files, folders) = (render::count(*files, "file"), render::count(*folders, "folder"));
+        format!("{word:<9}{files}, {folders}, {}, {}", render::count(*others, "other"), render::size(*bytes))
     };
     vec![
         String::new(),

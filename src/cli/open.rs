@@ -97,20 +97,34 @@ pub(super) fn open(global: &Global, cx: &Context<'_>) -> Result<Repository> {
 
 /// Like [`open`], and answers what opened it.
 pub(super) fn open_with_key(global: &Global, cx: &Context<'_>) -> Result<(Repository, KeySource)> {
+    let found = find(global)?;
+    let key = key_source(global)?;
+    Ok((unlock(global, found, &key, cx)?, key))
+}
+
+/// Opens the repository that is named with a key that is known already.
+pub(super) fn open_by_key(global: &Global, key: &KeySource, cx: &Context<'_>) -> Result<Repository> {
+    unlock(global, find(global)?, key, cx)
+}
+
+/// The repository that is named, before anybody is asked for a passphrase.
+fn find(global: &Global) -> Result<Found> {
     let path = repository_path(global)?;
     let places = places(global)?;
-    let found = match open_store(&path) {
+    match open_store(&path) {
         // A place that is known and empty now is rather a disk that is not mounted than a new beginning.
-        Err(error @ Error::NoRepository { .. }) => return Err(known_or(error, &path, &places)?),
-        store if global.accept_rollback => Found::look_at_any(store?, &places)?,
-        store => Found::look(store?, &places)?,
-    };
-    let key = key_source(global)?;
-    let repository = found.unlock(&key, &identity(), cx)?;
+        Err(error @ Error::NoRepository { .. }) => Err(known_or(error, &path, &places)?),
+        store if global.accept_rollback => Found::look_at_any(store?, &places),
+        store => Found::look(store?, &places),
+    }
+}
+
+fn unlock(global: &Global, found: Found, key: &KeySource, cx: &Context<'_>) -> Result<Repository> {
+    let repository = found.unlock(key, &identity(), cx)?;
     if global.accept_rollback {
         repository.accept_history(cx)?;
     }
-    Ok((repository, key))
+    Ok(repository)
 }
 
 /// A place as the store there calls it.
@@ -164,11 +178,11 @@ pub(super) fn further_key(args: &NewKeyArgs, name: &str, cx: &Context<'_>) -> Re
 }
 
 fn cost(kdf: &Kdf) -> Result<Argon2Cost> {
-    let memory_kib = u32::try_from(kdf.kdf_memory.as_u64() / 1024).map_err(|_| {
-        Error::Usage(format!("{} is more memory than a passphrase can be made to cost", kdf.kdf_memory))
-    })?;
+    let out_of_range = |why: String| Error::Usage(format!("--kdf-memory {}: {why}", kdf.kdf_memory));
+    let memory_kib = u32::try_from(kdf.kdf_memory.as_u64() / 1024)
+        .map_err(|_| out_of_range("more than a passphrase can be made to cost".to_owned()))?;
     let cost = Argon2Cost { memory_kib, ..Argon2Cost::default() };
-    cost.check()?;
+    cost.check().map_err(|error| out_of_range(error.to_string()))?;
     Ok(cost)
 }
 

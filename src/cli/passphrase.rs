@@ -57,13 +57,10 @@ fn judge(passphrase: &Passphrase, cx: &Context<'_>) {
     if estimate.score() >= Score::Three {
         return;
     }
-    let why = estimate.feedback().and_then(|feedback| feedback.warning()).map(|why| format!(" ({why})"));
-    cx.progress.note(&format!(
-        "the passphrase is weak{}: about 10^{:.0} tries find it, and who has the storage can try; several words drawn by lot \
-         are better, and `caddis key passwd` changes it",
-        why.unwrap_or_default(),
-        estimate.guesses_log10().max(0.0),
-    ));
+    let digits = estimate.guesses_log10().max(1.0);
+    cx.progress
+        .note(&format!("the passphrase is weak: about 10^{digits:.0} tries find it, and who has the storage can try"));
+    cx.progress.note("several words drawn by lot are better; `caddis key passwd` changes it");
 }
 
 /// What opens the repository, as the options or the environment name it.

@@ -55,13 +55,14 @@ pub(super) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
 
+/// `1 file`, `2 files`.
+pub(super) fn count(number: u64, of: &str) -> String {
+    if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
+}
+
 /// How a report of success speaks of problems: not at all when there are none.
-pub(super) fn problems(count: u64) -> String {
-    match count {
-        0 => String::new(),
-        1 => ", 1 problem".to_owned(),
-        _ => format!(", {count} problems"),
-    }
+pub(super) fn problems(number: u64) -> String {
+    if number == 0 { String::new() } else { format!(", {}", count(number, "problem")) }
 }
 
 /// A time in local time, to the second.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, StatsArgs};
 use super::bars::Console;
-use super::render::{json_line, local_time, size, snapshot_json, table};
+use super::render::{count, json_line, local_time, size, snapshot_json, table};
 use super::{Outcome, open, print_line, restore};
 use crate::error::Result;
 use crate::progress::Context;
@@ -94,7 +94,8 @@ fn print_report(rows: &[(&Snapshot, Bytes)], all: &[Snapshot], report: &Report) 
     let (bytes, files) = totals(all);
     let Report { needed, unneeded, objects, .. } = report;
     let (deduplication, compression) = (ratio(bytes, needed.plain), ratio(needed.plain, needed.stored));
-    print_line(&format!("snapshots   {} with {files} files, {} to restore", all.len(), size(bytes)))?;
+    let files = count(files, "file");
+    print_line(&format!("snapshots   {} with {files}, {} to restore", all.len(), size(bytes)))?;
     print_line(&format!(
         "needed      {} in {} chunks, {} stored",
         size(needed.plain),

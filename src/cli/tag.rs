@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{ChangeTagsArgs, Global, TagCommand};
-use super::render::json_line;
+use super::render::{count, json_line};
 use super::{Outcome, open, print_line, report, restore};
 use crate::error::{Error, Result};
 use crate::format::snapshot::{Body, TEXT_BYTES_MAX};
@@ -17,7 +17,7 @@ pub(super) fn run(global: &Global, command: &TagCommand, cx: &Context<'_>) -> Re
     let tags: Vec<String> = args.tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
     check(command, &tags)?;
     let mut repository = open::open(global, cx)?;
-    let mut changed = 0;
+    let mut changed = 0u64;
     for snapshot in chosen(&repository, args, cx)? {
         let body = Body { tags: changed_tags(command, &tags, &snapshot.body.tags), ..snapshot.body.clone() };
         if body.tags == snapshot.body.tags {
@@ -38,7 +38,7 @@ pub(super) fn run(global: &Global, command: &TagCommand, cx: &Context<'_>) -> Re
     if global.json {
         print_line(&json_line(&json!({ "message_type": "summary", "changed_snapshots": changed })))?;
     } else {
-        report(global, &format!("changed the tags of {changed} snapshots"))?;
+        report(global, &format!("changed the tags of {}", count(changed, "snapshot")))?;
     }
     Ok(Outcome::Done)
 }

@@ -290,13 +290,14 @@ pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(io_error(source)),
     };
+    let no_key = || io_error(io::Error::new(io::ErrorKind::InvalidData, "it is no key, which has 32 bytes"));
     let mut secret = Zeroizing::new([0; 32]);
-    file.read_exact(&mut *secret).map_err(io_error)?;
+    file.read_exact(&mut *secret).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => no_key(),
+        _ => io_error(error),
+    })?;
     let mut rest = [0; 1];
-    if file.read(&mut rest).map_err(io_error)? != 0 {
-        return Err(io_error(io::Error::new(io::ErrorKind::InvalidData, "longer than 32 bytes")));
-    }
-    Ok(Some(secret))
+    if file.read(&mut rest).map_err(io_error)? == 0 { Ok(Some(secret)) } else { Err(no_key()) }
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn write_anew(path: &Path, bytes: &[u8]) {
 fn restore(machine: &Machine, source: &Path) -> (Run, BTreeSet<String>) {
     let target = machine.path("target");
     let _ = fs::remove_dir_all(&target);
-    let run = machine.caddis("restore").arg(inside("latest", source)).arg(&target).run();
+    let run = machine.caddis("restore -v").arg(inside("latest", source)).arg(&target).run();
     let contents = |folder: &Path| -> BTreeMap<String, Vec<u8>> {
         let files = files_below(folder).into_iter();
         files.map(|file| (file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(file).unwrap())).collect()

@@ -47,8 +47,8 @@ fn everything_that_differs_is_listed_and_counted() {
          +    [DIR]/source/turned/new\n\
          \n\
          changed  3, and 2 in metadata only\n\
-         added    1 files, 0 folders, 0 others, 16 B\n\
-         removed  2 files, 1 folders, 0 others, 18 B\n\
+         added    1 file, 0 folders, 0 others, 16 B\n\
+         removed  2 files, 1 folder, 0 others, 18 B\n\
          exit 0\n"
     );
 }

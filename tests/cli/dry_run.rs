@@ -90,7 +90,7 @@ fn a_dry_run_makes_no_repository_and_names_what_cannot_be_read() {
     assert!(!machine.repository.exists());
     machine.caddis("init").ok();
     let run = machine.caddis("backup --dry-run source gone").ends_with(3);
-    assert!(run.transcript().contains("would save 1 files, 1 B; new"), "{}", run.transcript());
+    assert!(run.transcript().contains("would save 1 file, 1 B; new"), "{}", run.transcript());
     assert!(run.transcript().contains("! caddis: [DIR]/gone: there is no such file"), "{}", run.transcript());
     assert_eq!(machine.snapshot_ids().len(), 0);
 }

@@ -18,6 +18,7 @@ mod dry_run;
 mod dump;
 mod exit_codes;
 mod interrupt;
+mod json;
 mod keys;
 mod killed;
 mod listings;

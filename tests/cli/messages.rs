@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::program::{Caddis, Machine, inside, is_root, skip};
+use crate::common::program::{Caddis, Machine, SmallDisk, inside, is_root, skip};
+use crate::common::zoo::random_bytes;
 
 /// A user whom root can become, who owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -36,11 +37,11 @@ fn every_message_is_as_it_was_read_and_found_good() {
     what_is_named(&mut all);
     targets(&mut all);
     words(&mut all);
-    if is_root() {
-        rights(&mut all)
-    } else {
-        return skip("only root can become somebody else");
+    if !is_root() || std::process::Command::new("strace").arg("-V").output().is_err() {
+        return skip("only root can mount a disk and become somebody else, and strace breaks a disk");
     }
+    disks(&mut all);
+    rights(&mut all);
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/messages.txt");
     let found = Path::new(env!("CARGO_TARGET_TMPDIR")).join("messages.txt");
     fs::write(&found, &all.0).unwrap();
@@ -66,7 +67,8 @@ fn places(all: &mut Transcript) {
     all.add("A repository that was there and is gone", machine.caddis("snapshots"));
     let other = Machine::with_repository();
     fs::rename(&other.repository, &machine.repository).unwrap();
-    all.add("Another repository at its place", machine.caddis("snapshots --key-file").arg(&other.key_file));
+    fs::copy(&other.key_file, machine.path("other key")).unwrap();
+    all.add("Another repository at its place", machine.caddis("snapshots --key-file").arg("other key"));
     let machine = saved();
     let config = machine.repository.join("config");
     let mut bytes = fs::read(&config).unwrap();
@@ -146,11 +148,33 @@ fn words(all: &mut Transcript) {
     all.add("A bad size", machine.caddis("init -r new --pack-size many"));
     all.add("A pack size out of range", machine.caddis("init -r new --pack-size 1KiB"));
     all.add("More memory than a try may cost", machine.caddis("init -r new --kdf-memory 64GiB"));
+    all.add("A pattern that is none", machine.caddis("backup source --exclude [z-"));
+    all.add("A file of patterns that is not there", machine.caddis("backup source --exclude-file missing"));
+    all.add("A list of sources that is not there", machine.caddis("backup --files-from missing"));
+    all.add("A command that fails", machine.caddis("backup --stdin-from-command -- false"));
     all.add("A part that is none", machine.caddis("check --read-data-subset 13/12"));
     all.add("Options that exclude each other", machine.caddis("check --storage --read-data"));
-    all.add("A tag that is too long", machine.caddis("tag add").arg("x".repeat(1025)).arg("latest"));
     all.add("No tag", machine.caddis("tag add").arg("").arg("latest"));
     all.add("A switch that is neither on nor off", machine.caddis("snapshots").env("CADDIS_JSON", "maybe"));
+}
+
+/// A place that is full, that cannot be written, and one whose disk is broken.
+fn disks(all: &mut Transcript) {
+    let mut machine = Machine::new();
+    let place = machine.folder("disk");
+    let Some(disk) = SmallDisk::mount(place.clone(), 12 << 20) else { return };
+    machine.repository = place.join("repo");
+    machine.caddis("init").ok();
+    machine.folder_with("source", &[("file", b"content")]);
+    machine.caddis("backup source").ok();
+    machine.folder_with("large", &[("file", &random_bytes("messages", 16 << 20))]);
+    all.add("A full disk below the repository", machine.caddis("backup large"));
+    disk.make_read_only();
+    all.add("A read-only file system", machine.caddis("backup source"));
+    let broken = machine.repository.join("config");
+    let strace =
+        ["strace", "-qq", "-f", "-o", "/dev/null", "-P", broken.to_str().unwrap(), "-e", "inject=openat:error=EIO"];
+    all.add("A disk that does not answer", machine.caddis("snapshots").under(&strace));
 }
 
 /// What the system refuses, seen by somebody who is not root.

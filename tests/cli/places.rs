@@ -1,11 +1,10 @@
 //! A repository whose place is absent, unmounted, taken, full, or not for this user.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use crate::common::compare::{Ignore, assert_same, snapshot_of};
-use crate::common::program::{Machine, files_below, inside, is_root, len, skip};
+use crate::common::program::{Machine, SmallDisk, files_below, inside, is_root, len, skip};
 use crate::common::zoo::random_bytes;
 
 #[test]
@@ -152,36 +151,6 @@ fn a_repository_that_is_somebody_elses_says_whose_turn_it_is() {
     fs::copy(env!("CARGO_BIN_EXE_caddis"), &program).unwrap();
     let run = machine.program(&program, "snapshots").for_user(NOBODY).ends_with(1);
     assert!(run.stderr.contains("run caddis as the user who owns"), "{}", run.transcript());
-}
-
-/// A small file system of its own, gone with the value.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Nothing, and a word about it, where this process may not mount.
-    fn mount(at: PathBuf, bytes: u64) -> Option<Self> {
-        let options = format!("size={bytes},mode=755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "caddis-test"]).arg(&at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(at)),
-            _ => {
-                skip("only root can mount a small file system");
-                None
-            }
-        }
-    }
-
-    fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: it goes when nothing uses it any more.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 const MIB: u64 = 1 << 20;

@@ -382,3 +382,35 @@ pub(crate) fn skip(why: &str) {
     assert!(std::env::var_os(NEEDS_ALL_VARIABLE).is_none(), "cannot be tested here: {why}");
     eprintln!("SKIPPED: {why}");
 }
+
+/// A small file system of its own, gone with the value.
+#[derive(Debug)]
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Nothing, and a word about it, where this process may not mount.
+    pub(crate) fn mount(at: PathBuf, bytes: u64) -> Option<Self> {
+        let options = format!("size={bytes},mode=755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "caddis-test"]).arg(&at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            _ => {
+                skip("only root can mount a small file system");
+                None
+            }
+        }
+    }
+
+    /// From now on nothing can be changed there.
+    pub(crate) fn make_read_only(&self) {
+        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: it goes when nothing uses it any more.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,6 +1,7 @@
 //! Critical fields that only a later version of the program knows, in every record there is, and keys that are none. Whoever may
 //! say such a thing is understood to have said something that matters; whoever may not is in nobody's way.
 
+use caddis::check::{self, ReadData};
 use caddis::error::{Error, with_causes};
 use caddis::format::charter::{
     Bundle, Frame, LimitedGeneration, PrincipalStatement, SealedUnder, StatementKind, encode_object,
@@ -155,7 +156,11 @@ fn a_statement_of_a_later_version_is_refused_if_an_owner_made_it() {
             maker.repository.objects.put(ObjectKind::Charter, &[&object[..], &signature].concat()).unwrap()
         };
         let by_a_stranger = put(&Signatory::from_seed(&[1; 32]));
-        is_in_nobodys_way(&lab, saved, &[by_a_stranger]);
+        is_in_nobodys_way(&lab, saved, &[]);
+        let world = World::at(6);
+        let options = check::Options { read_data: ReadData::Suspects };
+        let checked = check::check(&lab.machine.open(&lab.store, &world).unwrap(), &options, &world.cx()).unwrap();
+        assert_eq!((checked.errors.len(), checked.leftovers), (0, vec![by_a_stranger]));
         let by_the_owner = put(owner(&maker.repository));
         needs_a_newer_version(&lab, by_the_owner);
     }

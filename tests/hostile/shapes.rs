@@ -196,7 +196,7 @@ fn extended_attributes_take_no_more_memory_than_a_disk_takes_of_them() {
         let many = forge.folder(&many);
         body(forge.folder(&[with(b"large", 4096, vec![large; 16]), folder(b"many", many)]))
     });
-    let run = within_a_gibibyte(machine.caddis("restore latest target")).ends_with(7);
+    let run = within_a_gibibyte(machine.caddis("restore -v latest target")).ends_with(7);
     let told = run.stderr.lines().filter(|line| line.contains("/large: ") && line.contains("longer than any")).count();
     assert_eq!(told, 4096);
     // Sixteen mebibytes of values of 64 KiB are 256 of them.
