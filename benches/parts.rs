@@ -185,7 +185,7 @@ fn catalog(criterion: &mut Criterion) {
                 changes.put(key, part, number, bytes);
             }
         }
-        let outcome = Outcome::Committed { sources: vec![all.clone()], packs: Default::default() };
+        let outcome = Outcome::Committed { sources: vec![all.clone()], packs: Default::default(), items: 0, bytes: 0 };
         open().save(changes, &outcome, &[]).expect("nobody else is busy with it");
     };
     save();

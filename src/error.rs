@@ -388,7 +388,7 @@ impl Error {
             }
             Self::Place { source: OpenError::Failed { source, .. }, location } => return store_hint(source, location),
             Self::Place { source: OpenError::Denied { .. }, location } => {
-                format!("run caddis as a user who may use {location}")
+                format!("run caddis as the user who owns {location}")
             }
             Self::Place { source: OpenError::NotEmpty { .. }, .. } => "a new repository needs a folder that is new or empty".into(),
             Self::Io { source, .. } if is_full(source) => "make room on the disk and try again".into(),

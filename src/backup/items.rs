@@ -163,6 +163,7 @@ impl<'s, 'r: 's, 'c: 's> Items<'s, 'r, 'c> {
         self.count(stat.kind, stat.size);
         if stat.kind == EntryKind::File {
             self.counts.unmodified += 1;
+            self.sink.cx.progress.done(0, stat.size);
         }
         // With another inode number or time of change it would look changed next time, where these count.
         let print = Fingerprint::of(stat);

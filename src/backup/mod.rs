@@ -188,13 +188,13 @@ pub fn backup(repository: &mut Repository, sources: &Sources, options: &Options,
             repository.withdraw(overtaken, "nothing has changed", cx)?;
             run.finish();
             // The snapshot that is there keeps alive what the rows name.
-            rows.save(&Attempt::Saved(same.id, None), sources, relied.packs, cx);
+            rows.save(&Attempt::Saved(same.id, None), sources, relied.packs, &totals.summary, cx);
             let time = same.header.time;
             return Ok(Report { snapshot: same.id, is_new: false, tree: walked.root, time, totals, withheld });
         }
         let body = body_of(repository, sources, options, &walked, totals.summary);
         let attempt = repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)?;
-        rows.save(&attempt, sources, relied.packs, cx);
+        rows.save(&attempt, sources, relied.packs, &totals.summary, cx);
         match attempt {
             Attempt::Saved(snapshot, withheld) => {
                 run.finish();
@@ -244,6 +244,11 @@ fn walk_sources(
     let usable = session.usable_packs()?;
     let is_known = options.parent.is_none() && rows.know(sources);
     let parent = if is_known { None } else { find_parent(repository, sources, options, cx)? };
+    // Most often there is about as much as last time.
+    let before = parent.as_ref().map(|parent| &parent.snapshot.body.summary).map(|found| (items(found), found.bytes));
+    if let Some((items, bytes)) = before.or_else(|| rows.totals(sources)) {
+        cx.progress.ahead(items, bytes);
+    }
     let changes = rows.catalog.as_ref().map(|_| Changes::new(&repository.cache_folder));
     let memory = Memory::new(rows.catalog.as_ref(), changes, &usable, parent.as_ref(), options.detection);
     walk::store(session, sources, options, memory, &mut rows.found, cx)
@@ -324,6 +329,11 @@ fn find_same(
     }
 }
 
+/// All that a run has found.
+fn items(found: &Summary) -> u64 {
+    found.files.saturating_add(found.folders).saturating_add(found.others)
+}
+
 /// What a run has found for the catalog. That it cannot be saved costs the next run time and nothing else.
 #[derive(Default)]
 struct RowsToSave {
@@ -343,18 +353,23 @@ impl RowsToSave {
         }
     }
 
+    /// How many items and bytes there were last time.
+    fn totals(&self, sources: &Sources) -> Option<(u64, u64)> {
+        self.catalog.as_ref()?.totals(&sources.keys().flatten().collect::<Vec<_>>())
+    }
+
     /// Whether something is known of every source.
     fn know(&self, sources: &Sources) -> bool {
         let Some(catalog) = &self.catalog else { return false };
         sources.keys().all(|key| key.is_some_and(|key| catalog.knows(&key)))
     }
 
-    fn save(self, attempt: &Attempt, sources: &Sources, packs: HashSet<PackId>, cx: &Context<'_>) {
+    fn save(self, attempt: &Attempt, sources: &Sources, packs: HashSet<PackId>, found: &Summary, cx: &Context<'_>) {
         let (Some(catalog), Some(changes)) = (self.catalog, self.found.changes) else { return };
         let outcome = match attempt {
             Attempt::Saved(..) => {
                 let (sources, packs) = (sources.keys().flatten().collect(), packs.into_iter().collect());
-                Outcome::Committed { sources, packs }
+                Outcome::Committed { sources, packs, items: items(found), bytes: found.bytes }
             }
             Attempt::Overtaken(_) => Outcome::Unfinished,
         };

@@ -42,7 +42,7 @@ use staging::{Change, Staging};
 const APPLICATION_ID: i32 = 0x6361_6464;
 
 /// Of tables and rows, and of the nodes that rows hold. A catalog of another version is made anew.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Longer than any save takes, and short enough that nobody notices.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,6 +70,7 @@ const SCHEMA: &str = "
     );
     CREATE INDEX folders_by_inode ON folders (inode) WHERE part = 0;
     CREATE TABLE whole (key BLOB PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE totals (sources BLOB PRIMARY KEY, items INTEGER NOT NULL, bytes INTEGER NOT NULL);
     CREATE TABLE owners (is_group INTEGER NOT NULL, id INTEGER NOT NULL, name BLOB, PRIMARY KEY (is_group, id));
 ";
 
@@ -121,6 +122,15 @@ impl RowKey {
     fn end(&self) -> Vec<u8> {
         if self.0.is_empty() { vec![u8::MAX; KEY_BYTES_MAX + 1] } else { [&self.0[..], &[1]].concat() }
     }
+}
+
+/// One key for several sources.
+fn together(sources: &[RowKey]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    for RowKey(key) in sources {
+        hasher.update(&(key.len() as u64).to_le_bytes()).update(key);
+    }
+    hasher.finalize().as_bytes().to_vec()
 }
 
 /// A part of a row.
@@ -205,6 +215,16 @@ impl Catalog {
             Ok(query.query_row(params![source.0, source.end()], |_| Ok(())).optional()?.is_some())
         })
         .unwrap_or(false)
+    }
+
+    /// How many items and bytes the last committed run over these sources found. For people only: nothing vouches for them.
+    pub fn totals(&self, sources: &[RowKey]) -> Option<(u64, u64)> {
+        let numbers = self.ask(|database| {
+            let mut query = database.prepare_cached("SELECT items, bytes FROM totals WHERE sources = ?1")?;
+            query.query_row(params![together(sources)], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        });
+        let (items, bytes): (i64, i64) = numbers.flatten()?;
+        Some((u64::try_from(items).ok()?, u64::try_from(bytes).ok()?))
     }
 
     /// The packs that hold all chunks of what the committed rows below `source` name. Several sets, if several sources that
@@ -354,8 +374,13 @@ impl Catalog {
                 changed.map(|_| ()).map_err(CatalogError::from)
             })?;
         }
-        if let Outcome::Committed { sources, packs } = outcome {
+        if let Outcome::Committed { sources, packs, items, bytes } = outcome {
             self.mark_whole(&transaction, sources, packs)?;
+            let number = |number: &u64| i64::try_from(*number).unwrap_or(i64::MAX);
+            transaction.execute(
+                "INSERT OR REPLACE INTO totals (sources, items, bytes) VALUES (?1, ?2, ?3)",
+                params![together(sources), number(items), number(bytes)],
+            )?;
         }
         let mut name = transaction.prepare("INSERT OR REPLACE INTO owners (is_group, id, name) VALUES (?1, ?2, ?3)")?;
         let known = self.owners();
@@ -424,6 +449,10 @@ pub enum Outcome {
         sources: Vec<RowKey>,
         /// Where all chunks of that lie.
         packs: BTreeSet<PackId>,
+        /// Items that were found.
+        items: u64,
+        /// Bytes of the files among them.
+        bytes: u64,
     },
     /// There is no snapshot that keeps the chunks alive.
     Unfinished,

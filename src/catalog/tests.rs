@@ -26,7 +26,7 @@ fn save(catalog: Catalog, folder: &Path, source: &str, rows: &[&str], relied: &[
     for (path, ino) in rows.iter().zip(100..) {
         changes.put(&key(path), 0, ino, row(1, ino));
     }
-    let outcome = Outcome::Committed { sources: vec![key(source)], packs: packs(relied) };
+    let outcome = Outcome::Committed { sources: vec![key(source)], packs: packs(relied), items: 3, bytes: 70 };
     catalog.save(changes, &outcome, &[]).unwrap();
 }
 
@@ -128,7 +128,7 @@ fn changes_that_did_not_all_find_room_are_not_saved_at_all() {
     let mut changes = Changes::new(&folder.path().join("nowhere"));
     changes.put(&key("a"), 0, 100, vec![0; 8 << 20]);
     changes.remove(key("gone"));
-    let outcome = Outcome::Committed { sources: vec![key("")], packs: packs(&[2]) };
+    let outcome = Outcome::Committed { sources: vec![key("")], packs: packs(&[2]), items: 0, bytes: 0 };
     let saved = open(folder.path()).save(changes, &outcome, &[]);
     assert!(matches!(saved, Err(CatalogError::Io(_))), "{saved:?}");
     assert_eq!(behind(folder.path(), ""), [packs(&[1])]);
@@ -207,4 +207,17 @@ fn only_the_owner_can_look_into_it() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     assert_eq!(fs::metadata(Catalog::path(folder.path())).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn how_much_there_was_is_known_of_the_same_sources_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let unknown = open(folder.path());
+    assert_eq!(unknown.totals(&[key("home")]), None);
+    save(unknown, folder.path(), "home", &["home"], &[1]);
+    let known = open(folder.path());
+    assert_eq!(known.totals(&[key("home")]), Some((3, 70)));
+    for others in [&[][..], &[key("home/me")], &[key("home"), key("etc")]] {
+        assert_eq!(known.totals(others), None);
+    }
 }

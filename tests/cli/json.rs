@@ -143,7 +143,7 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("backup", &json("backup source --skip-if-unchanged --label b").ok());
     schema.expect("snapshots", &json("snapshots").ok());
     schema.expect("ls", &json("ls -R latest").ok());
-    schema.expect("diff", &json("diff --metadata latest~1 latest").ok());
+    schema.expect("diff", &json("diff --metadata latest~2 latest").ok());
     schema.expect("stats", &json("stats").ok());
     schema.expect("why", &json("why source/file source/folder/excluded --exclude excluded").ok());
     schema.expect("tag", &json("tag add c latest").ok());

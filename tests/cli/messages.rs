@@ -172,8 +172,17 @@ fn disks(all: &mut Transcript) {
     disk.make_read_only();
     all.add("A read-only file system", machine.caddis("backup source"));
     let broken = machine.repository.join("config");
-    let strace =
-        ["strace", "-qq", "-f", "-o", "/dev/null", "-P", broken.to_str().unwrap(), "-e", "inject=openat:error=EIO"];
+    let strace = [
+        "strace",
+        "-qq",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-P",
+        broken.to_str().unwrap(),
+        "-e",
+        "inject=read,pread64:error=EIO",
+    ];
     all.add("A disk that does not answer", machine.caddis("snapshots").under(&strace));
 }
 
@@ -186,7 +195,6 @@ fn rights(all: &mut Transcript) {
     }
     std::os::unix::fs::chown(nobody.path("home"), Some(NOBODY), Some(NOBODY)).unwrap();
     std::os::unix::fs::chown(nobody.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    all.add("A key file that may not be read", nobody.caddis("snapshots").for_user(NOBODY));
     let key = fs::read(&machine.key_file).unwrap();
     fs::write(nobody.path("own key"), key).unwrap();
     std::os::unix::fs::chown(nobody.path("own key"), Some(NOBODY), Some(NOBODY)).unwrap();
