@@ -75,11 +75,13 @@ impl ContentReader {
             match extent {
                 Extent::Hole { len, .. } => {
                     pieces.push(Piece::Hole { len }, sink)?;
+                    sink.cx.progress.done(0, len);
                     size += len;
                 }
                 Extent::Data { offset, len } if offset == 0 && len == stat.size && len <= INLINE_BYTES_MAX as u64 => {
                     let filled = self.fill(read, 0, 0, len).map_err(ReadError::File)?;
                     let content = Content::Inline(self.buffer[..filled].to_vec());
+                    sink.cx.progress.done(0, filled as u64);
                     return Ok(ReadContent { size: filled as u64, content });
                 }
                 Extent::Data { offset, len } => {
