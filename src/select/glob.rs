@@ -1,120 +1,144 @@
-//! [`Glob`]: one component of a pattern, matched against one name. Both are bytes: a name need not be UTF-8, nor need the
-//! pattern that leaves it out.
+//! [`Glob`]: one component of a pattern, matched against one name.
 //!
-//! `*` stands for any bytes, `?` for one byte, `[a-z]` for one byte of a set, which `!` or `^` turns round and which knows the
-//! POSIX classes such as `[:digit:]`; a backslash takes the next byte as it is. Letters beyond ASCII are several bytes each,
-//! so `?` is not one of them, and they have no case.
+//! The crate `globset` does the matching. It takes a glob as text and a name as any bytes: a name that is no UTF-8 is left out
+//! by itself or by wildcards. What git means otherwise is put in its terms first: braces stand for themselves, and a class may hold
+//! POSIX ones such as `[:digit:]`, and backslashes.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use globset::{ErrorKind, GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::pattern::PatternError;
+
+/// POSIX classes, for the bytes of ASCII.
+const CLASSES: [(&str, &str); 12] = [
+    ("[:alnum:]", "a-zA-Z0-9"),
+    ("[:alpha:]", "a-zA-Z"),
+    ("[:blank:]", " \t"),
+    ("[:cntrl:]", "\0-\x1f\x7f"),
+    ("[:digit:]", "0-9"),
+    ("[:graph:]", "\"-~!"),
+    ("[:lower:]", "a-z"),
+    ("[:print:]", " -~"),
+    ("[:punct:]", ":-@[-`{-~!-/"),
+    ("[:space:]", " \t-\r"),
+    ("[:upper:]", "A-Z"),
+    ("[:xdigit:]", "0-9a-fA-F"),
+];
 
 /// One component of a pattern.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Glob {
     /// These bytes.
     Literal(Box<[u8]>),
-    /// Anything that ends with these bytes: what most patterns with a star are.
-    Suffix(Box<[u8]>),
-    /// Anything else.
-    Tokens(Box<[Token]>),
-}
-
-/// What a glob is made of.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    /// This byte.
-    Byte(u8),
-    /// `?`
-    AnyByte,
-    /// `*`
-    Star,
-    /// A byte of a set.
-    Class(Box<ByteSet>),
-}
-
-/// Some of the 256 bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ByteSet([u64; 4]);
-
-impl ByteSet {
-    pub(super) fn insert(&mut self, byte: u8) {
-        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
-    }
-
-    pub(super) fn contains(&self, byte: u8) -> bool {
-        self.0[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0
-    }
-
-    pub(super) fn inverted(&self) -> Self {
-        Self(self.0.map(|bits| !bits))
-    }
-
-    /// The same with each letter in both its cases.
-    pub(super) fn of_both_cases(&self) -> Self {
-        let mut both = self.clone();
-        for letter in
-            (b'a'..=b'z').filter(|letter| self.contains(*letter) || self.contains(letter.to_ascii_uppercase()))
-        {
-            both.insert(letter);
-            both.insert(letter.to_ascii_uppercase());
-        }
-        both
-    }
+    /// What has to be tried; a set of one, because a set knows quick ways for most globs.
+    Set(GlobSet),
 }
 
 impl Glob {
-    /// Of these tokens.
-    pub(super) fn of(tokens: Vec<Token>) -> Self {
-        let bytes = |tokens: &[Token]| {
-            let byte = |token: &Token| if let Token::Byte(byte) = token { Some(*byte) } else { None };
-            tokens.iter().map(byte).collect::<Option<Box<[u8]>>>()
-        };
-        if let Some(literal) = bytes(&tokens) {
-            return Self::Literal(literal);
+    /// Reads a component.
+    pub(super) fn parse(text: &[u8], ignores_case: bool) -> Result<Self, PatternError> {
+        if !ignores_case && let Some(literal) = literal(text)? {
+            return Ok(Self::Literal(literal));
         }
-        match tokens.split_first() {
-            Some((Token::Star, rest)) if let Some(suffix) = bytes(rest) => Self::Suffix(suffix),
-            _ => Self::Tokens(tokens.into()),
-        }
+        let text = std::str::from_utf8(text).map_err(|_| PatternError::NoText)?;
+        let glob = in_terms_of_globset(text)?;
+        let mut glob = GlobBuilder::new(&glob);
+        glob.case_insensitive(ignores_case).literal_separator(true).backslash_escape(true);
+        let set = glob.build().and_then(|glob| GlobSetBuilder::new().add(glob).build());
+        set.map(Self::Set).map_err(|error| PatternError::of(error.kind()))
     }
 
     /// Whether it stands for the whole of `name`.
     pub(super) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Literal(literal) => **literal == *name,
-            Self::Suffix(suffix) => name.ends_with(suffix),
-            Self::Tokens(tokens) => matches(tokens, name),
+            Self::Set(set) => set.is_match(OsStr::from_bytes(name)),
         }
     }
 }
 
-/// Each star takes as little as it can, and only the last one met ever has to take more: what an earlier one could take
-/// instead, the later one can as well. So the time is bounded by the product of both lengths.
-fn matches(tokens: &[Token], name: &[u8]) -> bool {
-    let (mut token, mut at) = (0, 0);
-    let mut star = None;
-    loop {
-        let fits = match tokens.get(token) {
-            Some(Token::Star) => {
-                star = Some((token + 1, at));
-                token += 1;
-                continue;
-            }
-            None if at == name.len() => return true,
-            None => false,
-            Some(one) => name.get(at).is_some_and(|&byte| match one {
-                Token::Byte(wanted) => *wanted == byte,
-                Token::Class(set) => set.contains(byte),
-                Token::AnyByte | Token::Star => true,
-            }),
-        };
-        if fits {
-            (token, at) = (token + 1, at + 1);
-            continue;
-        }
-        match star {
-            Some((behind, from)) if from < name.len() => {
-                star = Some((behind, from + 1));
-                (token, at) = (behind, from + 1);
-            }
-            _ => return false,
+impl PatternError {
+    fn of(kind: &ErrorKind) -> Self {
+        match kind {
+            ErrorKind::UnclosedClass => Self::OpenClass,
+            ErrorKind::DanglingEscape => Self::OpenEscape,
+            other => Self::Other(other.to_string()),
         }
     }
+}
+
+/// The bytes that a component without wildcards stands for.
+fn literal(text: &[u8]) -> Result<Option<Box<[u8]>>, PatternError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return Ok(None),
+            b'\\' => bytes.push(*rest.next().ok_or(PatternError::OpenEscape)?),
+            byte => bytes.push(byte),
+        }
+    }
+    Ok(Some(bytes.into()))
+}
+
+fn in_terms_of_globset(text: &str) -> Result<String, PatternError> {
+    let mut glob = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let len = match character {
+            '[' => class(rest, &mut glob)?,
+            '\\' => {
+                let len = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                glob.push_str(&rest[..len]);
+                len
+            }
+            '{' | '}' => {
+                glob.extend(['\\', character]);
+                1
+            }
+            _ => {
+                glob.push(character);
+                character.len_utf8()
+            }
+        };
+        rest = &rest[len..];
+    }
+    Ok(glob)
+}
+
+/// A class at the start of `text`, whose length is answered. There are no backslashes in one of globset: a `]` stands for itself in
+/// front, and a `-` at the end.
+fn class(text: &str, glob: &mut String) -> Result<usize, PatternError> {
+    let head = if text[1..].starts_with(['!', '^']) { 2 } else { 1 };
+    glob.push_str(&text[..head]);
+    let begin = glob.len();
+    let (mut at, mut has_dash) = (head, false);
+    loop {
+        let rest = &text[at..];
+        let character = rest.chars().next().ok_or(PatternError::OpenClass)?;
+        at += character.len_utf8();
+        match character {
+            ']' if at > head + 1 => break,
+            '[' if rest[1..].starts_with(':') => {
+                let known = CLASSES.iter().find(|(name, _)| rest.starts_with(name));
+                let (name, bytes) = known.ok_or(PatternError::UnknownClass)?;
+                glob.push_str(bytes);
+                at += name.len() - 1;
+            }
+            '\\' => {
+                let escaped = rest[1..].chars().next().ok_or(PatternError::OpenClass)?;
+                at += escaped.len_utf8();
+                match escaped {
+                    ']' => glob.insert(begin, ']'),
+                    '-' => has_dash = true,
+                    escaped => glob.push(escaped),
+                }
+            }
+            character => glob.push(character),
+        }
+    }
+    glob.push_str(if has_dash { "-]" } else { "]" });
+    Ok(at)
 }

@@ -4,10 +4,10 @@
 //! whether the path fits now, and from which positions the names below may still make it fit. No path is ever joined, a
 //! pattern that cannot fit any longer costs nothing further down, and no tree is too deep.
 
-use super::glob::{ByteSet, Glob, Token};
+use super::glob::Glob;
 
 /// Why a line is no pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// Nothing to match.
     #[error("it is empty")]
@@ -21,10 +21,16 @@ pub enum PatternError {
     /// Nothing follows a backslash.
     #[error("it ends with a backslash")]
     OpenEscape,
+    /// Wildcards among bytes that are no UTF-8.
+    #[error("it has wildcards and is no UTF-8; `?` fits a byte that is none")]
+    NoText,
+    /// Anything else that globs may not be.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// A line in the syntax of gitignore(5).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Pattern {
     components: Vec<Component>,
     /// With a `!` in front: takes in again what an earlier one leaves out.
@@ -35,7 +41,7 @@ pub(super) struct Pattern {
     pub(super) is_rooted: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Component {
     /// `**`: any number of folders.
     AnyDepth,
@@ -49,25 +55,21 @@ impl Pattern {
     /// Reads a pattern.
     pub(super) fn parse(text: &[u8], ignores_case: bool) -> Result<Self, PatternError> {
         let (is_negated, text) = text.strip_prefix(b"!").map_or((false, text), |rest| (true, rest));
-        let mut components = Parser { rest: text, ignores_case }.components()?;
-        let is_rooted = components.len() > 1 && components[0].is_empty();
-        let is_for_folders = components.len() > 1 && components.last().is_some_and(Vec::is_empty);
+        let (is_rooted, is_for_folders) = (text.starts_with(b"/"), text.ends_with(b"/"));
         // A slash that is not at the end ties the pattern to its folder.
-        let is_anchored = components.len() - usize::from(is_for_folders) > 1;
-        components.retain(|component| !component.is_empty());
-        if components.is_empty() {
-            return Err(PatternError::Empty);
-        }
+        let is_anchored = text.strip_suffix(b"/").unwrap_or(text).contains(&b'/');
         let mut parsed = if is_anchored { Vec::new() } else { vec![Component::AnyDepth] };
-        for tokens in components {
-            match tokens[..] {
-                [Token::Star, Token::Star] if is_anchored => {
-                    if parsed.last() != Some(&Component::AnyDepth) {
-                        parsed.push(Component::AnyDepth);
-                    }
+        for component in text.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
+            if component == b"**" && is_anchored {
+                if !matches!(parsed.last(), Some(Component::AnyDepth)) {
+                    parsed.push(Component::AnyDepth);
                 }
-                _ => parsed.push(Component::Name(Glob::of(tokens))),
+            } else {
+                parsed.push(Component::Name(Glob::parse(component, ignores_case)?));
             }
+        }
+        if text.iter().all(|&byte| byte == b'/') {
+            return Err(PatternError::Empty);
         }
         Ok(Self { components: parsed, is_negated, is_for_folders, is_rooted })
     }
@@ -95,118 +97,6 @@ impl Pattern {
 
     fn component(&self, at: Position) -> Option<&Component> {
         self.components.get(at as usize)
-    }
-}
-
-struct Parser<'a> {
-    rest: &'a [u8],
-    ignores_case: bool,
-}
-
-impl Parser<'_> {
-    /// What stands between slashes.
-    fn components(mut self) -> Result<Vec<Vec<Token>>, PatternError> {
-        let mut components = vec![Vec::new()];
-        while let Some(byte) = self.next() {
-            let token = match byte {
-                b'/' => {
-                    components.push(Vec::new());
-                    continue;
-                }
-                b'*' => Token::Star,
-                b'?' => Token::AnyByte,
-                b'[' => Token::Class(Box::new(self.class()?)),
-                b'\\' => self.byte(self.rest.first().copied().ok_or(PatternError::OpenEscape)?, 1),
-                byte => self.byte(byte, 0),
-            };
-            if let Some(component) = components.last_mut() {
-                component.push(token);
-            }
-        }
-        Ok(components)
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(byte)
-    }
-
-    /// A byte that stands for itself, and so many bytes to pass over.
-    fn byte(&mut self, byte: u8, taken: usize) -> Token {
-        self.rest = &self.rest[taken..];
-        if self.ignores_case && byte.is_ascii_alphabetic() {
-            let mut set = ByteSet::default();
-            set.insert(byte);
-            return Token::Class(Box::new(set.of_both_cases()));
-        }
-        Token::Byte(byte)
-    }
-
-    /// What stands behind a `[`, up to its `]`.
-    fn class(&mut self) -> Result<ByteSet, PatternError> {
-        let is_inverted = matches!(self.rest.first(), Some(b'!' | b'^'));
-        if is_inverted {
-            self.next();
-        }
-        let mut set = ByteSet::default();
-        let mut is_first = true;
-        loop {
-            let mut byte = self.next().ok_or(PatternError::OpenClass)?;
-            match byte {
-                b']' if !is_first => break,
-                b'[' if self.rest.first() == Some(&b':') => {
-                    self.named_class(&mut set)?;
-                    is_first = false;
-                    continue;
-                }
-                b'\\' => byte = self.next().ok_or(PatternError::OpenClass)?,
-                _ => {}
-            }
-            is_first = false;
-            let end = self.end_of_range()?.unwrap_or(byte);
-            (byte..=end).for_each(|byte| set.insert(byte));
-        }
-        let set = if self.ignores_case { set.of_both_cases() } else { set };
-        Ok(if is_inverted { set.inverted() } else { set })
-    }
-
-    /// A `-` before the closing `]` is itself.
-    fn end_of_range(&mut self) -> Result<Option<u8>, PatternError> {
-        match self.rest {
-            [b'-', b']', ..] => Ok(None),
-            [b'-', ..] => {
-                self.next();
-                match self.next() {
-                    Some(b'\\') => self.next().ok_or(PatternError::OpenClass).map(Some),
-                    end => end.ok_or(PatternError::OpenClass).map(Some),
-                }
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// `:name:]`
-    fn named_class(&mut self, set: &mut ByteSet) -> Result<(), PatternError> {
-        let end = self.rest.windows(2).skip(1).position(|two| two == b":]").ok_or(PatternError::OpenClass)? + 1;
-        let holds: fn(&u8) -> bool = match &self.rest[1..end] {
-            b"alnum" => u8::is_ascii_alphanumeric,
-            b"alpha" => u8::is_ascii_alphabetic,
-            b"blank" => |byte| matches!(byte, b' ' | b'\t'),
-            b"cntrl" => u8::is_ascii_control,
-            b"digit" => u8::is_ascii_digit,
-            b"graph" => u8::is_ascii_graphic,
-            b"lower" => u8::is_ascii_lowercase,
-            b"print" => |byte| matches!(byte, b' '..=b'~'),
-            b"punct" => u8::is_ascii_punctuation,
-            b"space" => |byte| matches!(byte, b' ' | 9..=13),
-            b"upper" => u8::is_ascii_uppercase,
-            b"xdigit" => u8::is_ascii_hexdigit,
-            _ => return Err(PatternError::UnknownClass),
-        };
-        self.rest = &self.rest[end + 2..];
-        (0..=u8::MAX).filter(holds).for_each(|byte| set.insert(byte));
-        Ok(())
     }
 }
 
@@ -250,12 +140,27 @@ mod tests {
     }
 
     #[test]
-    fn names_of_any_bytes_are_matched_by_patterns_of_any_bytes() {
+    fn names_of_any_bytes_are_matched() {
         for (pattern, path, wanted) in [
-            (&b"\xff*"[..], &b"sub/\xff\xfe"[..], true),
+            (&b"\xff\xfe"[..], &b"sub/\xff\xfe"[..], true),
             (b"?", b"\xff", true),
-            (b"[\xf0-\xff]", b"\xf8", true),
-            (b"[!\xf0-\xff]", b"\xf8", false),
+            (b"*x", b"\xff\xfex", true),
+            (b"[!a-z]", b"\xf8", true),
+            (b"{a,b}", b"a", false),
+            (b"{a,b}*", b"{a,b}", true),
+            (b"[{]", b"{", true),
+            (b"[[:punct:]]", b"[", true),
+            (b"[^[:alpha:]]", b"x", false),
+            (b"[a[]b", b"[b", true),
+            (b"[]a]b", b"]b", true),
+            (b"[!]a]b", b"]b", false),
+            (b"a[{]}", b"a{}", true),
+            (b"[\\]x]", b"]", true),
+            (b"[\\]x]", b"x", true),
+            (b"[\\]x]", b"\\", false),
+            (b"[a\\-z]", b"-", true),
+            (b"[a\\-z]", b"b", false),
+            (b"[!\\]]", b"]", false),
             (b"[[:digit:]_]x", b"7x", true),
             (b"[]-]", b"-", true),
             (b"\\*", b"*", true),
@@ -282,9 +187,11 @@ mod tests {
             ("a[b", PatternError::OpenClass),
             ("[[:nothing:]]", PatternError::UnknownClass),
             ("a\\", PatternError::OpenEscape),
+            ("*a\\", PatternError::OpenEscape),
         ] {
             assert_eq!(Pattern::parse(pattern.as_bytes(), false).unwrap_err(), error, "{pattern}");
         }
+        assert_eq!(Pattern::parse(b"\xff*", false).unwrap_err(), PatternError::NoText);
     }
 
     #[test]
