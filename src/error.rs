@@ -235,6 +235,16 @@ pub enum Error {
     TargetExists {
         /// What is in the way.
         path: PathBuf,
+        /// Whether it could be replaced, if that was asked for.
+        can_overwrite: bool,
+    },
+    /// So much lies below the target that nobody deletes from it by mistake.
+    #[error("{} {what}", .path.display())]
+    TargetGuarded {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// No snapshot fits what was asked for.
     #[error("no snapshot `{wanted}`")]
@@ -326,7 +336,8 @@ impl Error {
             Self::LastSlot { .. }
             | Self::SlotInUse { .. }
             | Self::TargetNotEmpty { .. }
-            | Self::TargetExists { .. } => 9,
+            | Self::TargetExists { .. }
+            | Self::TargetGuarded { .. } => 9,
             Self::NoRepository { .. } | Self::RepositoryGone { .. } => 10,
             Self::WrongKey { .. } => 12,
             Self::NotPermitted { .. } | Self::NewGeneration { .. } => 13,
@@ -370,8 +381,14 @@ impl Error {
             Self::NewGeneration { .. } => "use a key that an owner has renewed since".into(),
             Self::LastSlot { .. } => "add another key first with `caddis key add`".into(),
             Self::NoSuchSlot { .. } => "`caddis key list` shows the slots".into(),
-            Self::TargetNotEmpty { .. } => "restore into a new or empty folder".into(),
-            Self::TargetExists { .. } => "choose another name".into(),
+            Self::TargetNotEmpty { .. } => {
+                "restore into a new or empty folder, or say by `--overwrite` what becomes of what is there".into()
+            }
+            Self::TargetExists { can_overwrite: true, .. } => {
+                "choose another name, or say by `--overwrite` what becomes of what is there".into()
+            }
+            Self::TargetExists { can_overwrite: false, .. } => "choose another name".into(),
+            Self::TargetGuarded { .. } => "if `--delete` shall work there, say so with `--yes`".into(),
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),

@@ -33,6 +33,21 @@ pub enum Fate<'a> {
     Emptied(&'a Rule),
 }
 
+/// What a restore does with an item of the snapshot or of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing was there.
+    Created,
+    /// Something else was there.
+    Replaced,
+    /// It was there, and gets its metadata.
+    Kept,
+    /// Something is there and stays as it is.
+    Skipped,
+    /// The snapshot does not have it.
+    Deleted,
+}
+
 /// Listens to an operation. Called from several threads.
 pub trait Progress: Sync {
     /// This is looked at now.
@@ -53,6 +68,11 @@ pub trait Progress: Sync {
     /// This becomes of an item of the source, which has so many bytes.
     fn item(&self, path: &[u8], fate: Fate<'_>, bytes: u64) {
         let _ = (path, fate, bytes);
+    }
+
+    /// This is done with an item, which has so many bytes.
+    fn acted(&self, action: Action, path: &[u8], bytes: u64) {
+        let _ = (action, path, bytes);
     }
 
     /// Something happened to one item.
@@ -101,6 +121,10 @@ impl Progress for HeldBack<'_> {
 
     fn ahead(&self, items: u64, bytes: u64) {
         self.to.ahead(items, bytes);
+    }
+
+    fn acted(&self, action: Action, path: &[u8], bytes: u64) {
+        self.to.acted(action, path, bytes);
     }
 
     fn problem(&self, problem: &Problem) {

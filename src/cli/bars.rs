@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::args::Global;
 use super::color::{self, Stream};
-use super::items::{item_json, item_line};
+use super::items::{action_json, action_line, item_json, item_line};
 use super::render::{json_line, printable, put_item, size};
 use crate::env::{Clock, SystemClock};
-use crate::progress::{Fate, Problem, Progress};
+use crate::progress::{Action, Fate, Problem, Progress};
 
 /// Redrawn so often: smooth for the eye, nothing for the processor.
 const TICK: Duration = Duration::from_millis(100);
@@ -170,6 +170,15 @@ impl Console {
         }
     }
 
+    /// Prints a line about an item.
+    fn list(&self, line: &str) {
+        // Who does not want to read the list any longer still wants the work done.
+        let _ = match self.bar.get() {
+            Some(bar) => bar.suspend(|| super::print_line(line)),
+            None => super::print_line(line),
+        };
+    }
+
     /// Tells how far it is, when that was not done for a while.
     fn tell_status(&self) {
         if !self.tells_status {
@@ -269,11 +278,16 @@ impl Progress for Console {
         }
         let path = [b"/", path].concat();
         let line = if self.json { json_line(&item_json(&path, fate, bytes)) } else { item_line(&path, fate, bytes) };
-        // Who does not want to read the list any longer still wants the backup.
-        let _ = match self.bar.get() {
-            Some(bar) => bar.suspend(|| super::print_line(&line)),
-            None => super::print_line(&line),
-        };
+        self.list(&line);
+    }
+
+    fn acted(&self, action: Action, path: &[u8], bytes: u64) {
+        if !self.lists.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = [b"/", path].concat();
+        let line = if self.json { json_line(&action_json(action, &path, bytes)) } else { action_line(action, &path) };
+        self.list(&line);
     }
 
     fn ahead(&self, items: u64, bytes: u64) {

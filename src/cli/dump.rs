@@ -55,7 +55,7 @@ fn write(
 /// Writes a new file, and leaves none when that fails.
 fn into_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<u64>) -> Result<u64> {
     let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => Error::TargetExists { path: path.to_path_buf() },
+        io::ErrorKind::AlreadyExists => Error::TargetExists { path: path.to_path_buf(), can_overwrite: false },
         _ => Error::Io { action: "create", path: path.to_path_buf(), source },
     })?;
     let mut out = BufWriter::new(file);

@@ -1,9 +1,9 @@
-//! How an item is told of that a run takes or leaves out.
+//! How an item is told of that a backup takes or leaves out, or that a restore does something with.
 
 use serde_json::{Map, Value, json};
 
 use super::render::{printable, put_item, put_origin, size};
-use crate::progress::Fate;
+use crate::progress::{Action, Fate};
 
 const fn action(fate: &Fate<'_>) -> &'static str {
     match fate {
@@ -44,4 +44,35 @@ pub(super) fn item_json(path: &[u8], fate: Fate<'_>, bytes: u64) -> Value {
         }
     }
     Value::Object(message)
+}
+
+/// A line about what a restore does with an item.
+pub(super) fn action_line(action: Action, path: &[u8]) -> String {
+    format!("{:<8} {}", action_name(action), printable(path))
+}
+
+/// A message about it, in restic's words where it has one.
+pub(super) fn action_json(action: Action, path: &[u8], bytes: u64) -> Value {
+    let name = match action {
+        Action::Created => "restored",
+        Action::Replaced => "updated",
+        Action::Kept => "unchanged",
+        Action::Skipped | Action::Deleted => action_name(action),
+    };
+    let mut message = Map::new();
+    message.insert("message_type".to_owned(), json!("verbose_status"));
+    message.insert("action".to_owned(), json!(name));
+    put_item(&mut message, path);
+    message.insert("size".to_owned(), json!(bytes));
+    Value::Object(message)
+}
+
+const fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Created => "created",
+        Action::Replaced => "replaced",
+        Action::Kept => "kept",
+        Action::Skipped => "skipped",
+        Action::Deleted => "deleted",
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use uzers::os::unix::UserExt;
 
 use super::args::{FilterArgs, Global, RestoreArgs};
 use super::bars::Console;
@@ -16,8 +18,12 @@ use crate::progress::Context;
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Filter;
 use crate::restore::{self, Options, Report};
+use crate::target::TargetDir;
 
 pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
+    if args.delete && !args.yes {
+        guard(&args.target)?;
+    }
     let repository = open::open(global, cx)?;
     let (wanted, path) = split(&args.snapshot)?;
     let snapshot = repository.find_snapshot(wanted, &filter(&args.filter)?, cx)?;
@@ -26,8 +32,14 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &C
         let Summary { files, folders, others, bytes, .. } = snapshot.body.summary;
         cx.progress.ahead(files.saturating_add(folders).saturating_add(others), bytes);
     }
-    let options = Options { owners: !args.no_owner && uzers::get_effective_uid() == 0 };
-    let report = restore::restore(&reader, &snapshot, &path, &args.target, &options, cx)?;
+    console.list_items(global.verbose > 0);
+    let options = Options {
+        owners: !args.no_owner && uzers::get_effective_uid() == 0,
+        overwrite: args.overwrite.map(Into::into),
+        delete: args.delete,
+    };
+    let work = if args.dry_run { restore::preview } else { restore::restore };
+    let report = work(&reader, &snapshot, &path, &args.target, &options, cx)?;
     console.finish();
     print_report(global, args, &report)?;
     Ok(if report.problems > 0 { Outcome::RestoreIncomplete } else { Outcome::Done })
@@ -58,29 +70,69 @@ pub(super) fn filter(args: &FilterArgs) -> Result<Filter> {
     Ok(Filter { hosts: args.host.clone(), tags: args.tag.clone(), paths, labels: args.label.clone() })
 }
 
+/// Refuses to delete from a folder that holds more than a restore of one thing is likely to be about.
+fn guard(target: &Path) -> Result<()> {
+    // What is not there holds nothing; what is no folder, or may not be looked at, fails as soon as it is restored into.
+    let Ok(path) = target.canonicalize() else { return Ok(()) };
+    let own_home = uzers::get_user_by_uid(uzers::get_current_uid()).map(|user| user.home_dir().to_path_buf());
+    let homes = [std::env::var_os("HOME").map(PathBuf::from), own_home];
+    let holds_home =
+        homes.iter().flatten().filter_map(|home| home.canonicalize().ok()).any(|home| home.starts_with(&path));
+    let what = if path.parent().is_none() {
+        "is the root of all files"
+    } else if holds_home {
+        "holds your home folder"
+    } else if TargetDir::open(&path).and_then(|folder| folder.is_mount_point()).unwrap_or(false) {
+        "is where a file system begins"
+    } else {
+        return Ok(());
+    };
+    Err(Error::TargetGuarded { path: target.to_path_buf(), what })
+}
+
 fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<()> {
     if global.json {
+        let restored = report.files + report.folders + report.others;
         let document = json!({
             "message_type": "summary",
+            "total_files": restored + report.kept + report.skipped,
             "files_restored": report.files,
             "dirs_restored": report.folders,
             "others_restored": report.others,
+            "files_unchanged": report.kept,
+            "files_skipped": report.skipped,
+            "files_deleted": report.deleted,
+            "total_bytes": report.bytes + report.kept_bytes + report.skipped_bytes,
             "bytes_restored": report.bytes,
+            "bytes_unchanged": report.kept_bytes,
+            "bytes_skipped": report.skipped_bytes,
             "num_errors": report.problems,
         });
         return print_line(&render::json_line(&document));
     }
-    let problems = render::problems(report.problems);
-    super::report(
-        global,
-        &format!(
-            "restored {} files, {} folders, {} to {}{problems}",
-            report.files,
-            report.folders,
-            render::size(report.bytes),
-            args.target.display(),
-        ),
-    )
+    let done = if args.dry_run { "would restore" } else { "restored" };
+    let line = format!(
+        "{done} {} files, {} folders, {} to {}{}",
+        report.files,
+        report.folders,
+        render::size(report.bytes),
+        args.target.display(),
+        beside(report),
+    );
+    // Who asks what would be done wants the answer.
+    if args.dry_run && !global.quiet { print_line(&line) } else { super::report(global, &line) }
+}
+
+/// What else happened; nothing when the target was empty and all went well.
+fn beside(report: &Report) -> String {
+    let count = |count: u64, what: &str| if count == 0 { String::new() } else { format!(", {count} {what}") };
+    [
+        count(report.kept, "kept"),
+        count(report.skipped, "skipped"),
+        count(report.deleted, "deleted"),
+        render::problems(report.problems),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

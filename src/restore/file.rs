@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::apply;
+use super::worker::apply;
 use crate::error::{Error, Result, with_causes};
 use crate::format::name::{Name, TreePath};
 use crate::progress::Context;
@@ -18,8 +18,10 @@ use crate::target::{self, Attributes, create_file_in};
 pub(super) struct FileTask {
     /// The folder that it is made in.
     pub folder: Arc<OwnedFd>,
-    /// Its name there.
+    /// Its name there, until it is whole.
     pub name: Name,
+    /// The name that it gets then, if that is another one.
+    pub final_name: Option<Name>,
     /// Its length, holes included.
     pub size: u64,
     /// What its node holds of its content.

@@ -13,11 +13,27 @@ pub(super) struct Frame<'a> {
     /// Its own node, unless that was given up. The target has none.
     node: Option<Box<Node>>,
     pub nodes: Nodes<'a>,
+    pub place: Place,
+}
+
+/// How it is with the folder in the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Whether the restore made it, or it was empty: there is nothing to look at.
+    pub is_new: bool,
+    /// Whether it gets its metadata.
+    pub gets_metadata: bool,
+    /// Whether it loses what the snapshot does not have.
+    pub deletes: bool,
+}
+
+impl Place {
+    pub(super) const NEW: Self = Self { is_new: true, gets_metadata: true, deletes: false };
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn of(reader: &'a Reader<'_>, tree: ChunkId, node: Option<Node>) -> Self {
-        Self { node: node.map(Box::new), nodes: Nodes::of(reader, tree) }
+    pub(super) fn of(reader: &'a Reader<'_>, tree: ChunkId, node: Option<Node>, place: Place) -> Self {
+        Self { node: node.map(Box::new), nodes: Nodes::of(reader, tree), place }
     }
 
     /// The folder's own node. One that was given up is read again from `above`, the tree of the folder above it.

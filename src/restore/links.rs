@@ -1,5 +1,6 @@
 //! Which names belong to one file, and which of them stand already.
 
+use super::decide::Inode;
 use crate::error::{Result, with_causes};
 use crate::format::name::{Name, TreePath};
 use crate::progress::{Context, Problem};
@@ -19,10 +20,34 @@ pub(super) struct Links {
 /// The names of one file.
 #[derive(Clone, Default)]
 pub(super) struct Group {
-    /// Names that stand, from the target downward: all of them until the file is known to be whole, then the first.
-    pub made: Vec<Vec<Name>>,
+    /// Names that stand: all of them until the file is known to be whole, then the first.
+    pub made: Vec<Standing>,
+    /// Whether the file is known to be whole.
+    pub is_whole: bool,
+    /// The file, if it was there before.
+    pub kept: Option<Inode>,
     /// Whether the file could not be brought back.
     pub failed: bool,
+}
+
+/// A name that stands for an item.
+#[derive(Clone)]
+pub(super) struct Standing {
+    /// From the target downward.
+    pub path: Vec<Name>,
+    /// The name that stands instead of the last one, as long as that one stands for something that is to be replaced.
+    pub temporary: Option<Name>,
+}
+
+impl Standing {
+    /// Where the item can be found now.
+    pub(super) fn place(&self) -> Vec<Name> {
+        let mut place = self.path.clone();
+        if let (Some(last), Some(temporary)) = (place.last_mut(), &self.temporary) {
+            last.clone_from(temporary);
+        }
+        place
+    }
 }
 
 impl Links {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -173,18 +173,7 @@ impl Folder {
     /// # Errors
     /// The system's. A listing that fails half way is an error, never a short list.
     pub fn names(self: &Arc<Self>) -> io::Result<Names> {
-        let handle = self.handle()?;
-        let mut buffer = Vec::with_capacity(LISTING_BYTES);
-        let mut listing = RawDir::new(&handle, buffer.spare_capacity_mut());
-        let mut names = Names::default();
-        while let Some(entry) = listing.next() {
-            match entry?.file_name().to_bytes() {
-                b"." | b".." => {}
-                bytes => names.push(bytes)?,
-            }
-        }
-        names.sort();
-        Ok(names)
+        Names::list(self.handle()?.as_fd())
     }
 
     /// Where it was found, for messages: the way there may lead elsewhere by now, or be too long for the system.
@@ -286,6 +275,21 @@ pub struct Names {
 }
 
 impl Names {
+    /// What is left of the listing of the folder that `handle` is open on, but `.` and `..`, sorted.
+    pub(crate) fn list(handle: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut buffer = Vec::with_capacity(LISTING_BYTES);
+        let mut listing = RawDir::new(handle, buffer.spare_capacity_mut());
+        let mut names = Self::default();
+        while let Some(entry) = listing.next() {
+            match entry?.file_name().to_bytes() {
+                b"." | b".." => {}
+                bytes => names.push(bytes)?,
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     fn push(&mut self, name: &[u8]) -> io::Result<()> {
         let too_long = |_| io::Error::new(io::ErrorKind::OutOfMemory, "more names than a folder can hold here");
         let place = (u32::try_from(self.bytes.len()).map_err(too_long)?, u16::try_from(name.len()).map_err(too_long)?);

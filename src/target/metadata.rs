@@ -3,7 +3,8 @@
 //! The order is forced, each step undoing or forbidding what stands before it:
 //!
 //! 1. owner: a change of it clears setuid, setgid and file capabilities;
-//! 2. ACLs that the item inherited from the folder it was made in and that the snapshot does not have, away;
+//! 2. ACLs, file capabilities and attributes of users that the item has and the snapshot does not, away: it inherited them
+//!    from the folder it was made in, or was there before;
 //! 3. extended attributes other than ACLs: after a mode without write permission only root could set them;
 //! 4. mode: with an ACL already in place it would change the ACL's mask and not the group's bits;
 //! 5. ACLs, whose entries agree with the mode;
@@ -23,7 +24,10 @@ use crate::source::xattrs::{Holder, explain_proc, pin, proc_path};
 use crate::source::{EntryKind, Stat};
 
 const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
-const SETUID_AND_SETGID: u32 = 0o6000;
+/// Where the system keeps the capabilities of a program.
+pub const CAPABILITY: &[u8] = b"security.capability";
+/// Mode bits that lend a program the rights of its owner or group.
+pub const SETUID_AND_SETGID: u32 = 0o6000;
 const MODE_BITS: u32 = 0o7777;
 const NANOS_PER_SEC: u32 = 1_000_000_000;
 
@@ -48,9 +52,9 @@ pub struct Options {
     /// Whether items are given to their owners; without root that cannot work. If not, they belong to whoever
     /// restores them, setuid and setgid included.
     pub owners: bool,
-    /// Whether items may have got ACLs from the folder that they were made in; see
-    /// [`hands_acls_on`](super::TargetDir::hands_acls_on). If not, nobody has to look for them.
-    pub inherits_acls: bool,
+    /// Whether items may have attributes that nobody gave them here: ACLs from the folder that they were made in, see
+    /// [`hands_acls_on`](super::TargetDir::hands_acls_on), or what they had before. If not, nobody has to look for them.
+    pub may_have_xattrs: bool,
 }
 
 /// An attribute that could not be set.
@@ -151,7 +155,7 @@ impl Item<'_> {
             problems.note(Attribute::XattrList, Err(error));
             Vec::new()
         });
-        self.remove_inherited_acls(&present, attributes, &mut problems);
+        self.remove_strange_xattrs(&present, attributes, &mut problems);
         self.set_xattrs(&present, attributes.xattrs.iter().filter(|xattr| !is_acl(&xattr.name)), &mut problems);
         if self.kind != ItemKind::PinnedSymlink {
             let mode = if owned { attributes.mode } else { attributes.mode & !SETUID_AND_SETGID };
@@ -166,9 +170,9 @@ impl Item<'_> {
 
     /// Names of the attributes that the item already has, as far as they matter.
     fn present(&self, attributes: &Attributes, options: &Options) -> io::Result<Vec<Vec<u8>>> {
-        // A symlink has no ACL of its own, and gets none.
-        let may_inherit = options.inherits_acls && self.kind != ItemKind::PinnedSymlink;
-        if may_inherit || !attributes.xattrs.is_empty() { self.holder.names() } else { Ok(Vec::new()) }
+        // A symlink has none of those that are removed, and gets none.
+        let may_have = options.may_have_xattrs && self.kind != ItemKind::PinnedSymlink;
+        if may_have || !attributes.xattrs.is_empty() { self.holder.names() } else { Ok(Vec::new()) }
     }
 
     fn set_owner(&self, owner: &Owner) -> io::Result<()> {
@@ -185,8 +189,8 @@ impl Item<'_> {
         Ok(rustix::fs::chownat(self.handle, c"", uid, gid, AtFlags::EMPTY_PATH)?)
     }
 
-    fn remove_inherited_acls(&self, present: &[Vec<u8>], attributes: &Attributes, problems: &mut Problems) {
-        for name in present.iter().filter(|name| is_acl(name)) {
+    fn remove_strange_xattrs(&self, present: &[Vec<u8>], attributes: &Attributes, problems: &mut Problems) {
+        for name in present.iter().filter(|name| is_removed(name)) {
             if !attributes.xattrs.iter().any(|xattr| xattr.name == *name) {
                 problems.note(Attribute::Xattr(name.clone()), self.holder.remove(name));
             }
@@ -249,6 +253,11 @@ fn is_acl(name: &[u8]) -> bool {
     ACLS.contains(&name)
 }
 
+/// Whether an attribute that the snapshot does not have goes. Others, such as security labels, are the system's own business.
+fn is_removed(name: &[u8]) -> bool {
+    is_acl(name) || name == CAPABILITY || name.starts_with(b"user.")
+}
+
 #[cfg(test)]
 #[allow(clippy::print_stderr, reason = "a skipped test says why")]
 mod tests {
@@ -259,7 +268,7 @@ mod tests {
     use crate::source::Folder;
     use crate::target::TargetDir;
 
-    const KEEP_OWNERS: Options = Options { owners: false, inherits_acls: false };
+    const KEEP_OWNERS: Options = Options { owners: false, may_have_xattrs: false };
     const GIVE_OWNERS: Options = Options { owners: true, ..KEEP_OWNERS };
 
     fn name(text: &str) -> Name {
@@ -329,7 +338,7 @@ mod tests {
             return;
         }
         assert!(target.hands_acls_on());
-        let options = Options { inherits_acls: true, ..KEEP_OWNERS };
+        let options = Options { may_have_xattrs: true, ..KEEP_OWNERS };
         let file = target.create_file(&name("file")).unwrap();
         target.make_fifo(&name("fifo")).unwrap();
         target.make_folder(&name("folder")).unwrap();

@@ -14,12 +14,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::dirs::DirChain;
 use crate::format::name::Name;
-use crate::source::EntryKind;
+use crate::source::xattrs::{explain_proc, pin, proc_path};
+use crate::source::{EntryKind, Names, Stat};
 
 pub use metadata::{Attribute, Attributes, Options, Problem, apply_to_file, apply_to_name};
 
@@ -148,11 +149,75 @@ impl TargetDir {
     /// The system's; [`io::ErrorKind::NotADirectory`] if a symlink lies on the way.
     pub fn remove(&self, path: &[Name]) -> io::Result<()> {
         let (folder, last) = self.parent_of(path)?;
-        let folder = folder.as_ref().map_or(self.chain.root(), AsFd::as_fd);
-        match rustix::fs::unlinkat(folder, last.as_os_str(), AtFlags::empty()) {
-            Err(Errno::ISDIR) => Ok(rustix::fs::unlinkat(folder, last.as_os_str(), AtFlags::REMOVEDIR)?),
-            result => Ok(result?),
+        remove_in(folder.as_ref().map_or(self.chain.root(), AsFd::as_fd), last)
+    }
+
+    /// What the system says of the entry `name` of the current folder, not following it; nothing if there is none.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn stat_of(&self, name: &Name) -> io::Result<Option<Stat>> {
+        match Stat::of_name(self.handle(), name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => result.map(Some),
         }
+    }
+
+    /// What the symlink `name` of the current folder points to.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_link(&self, name: &Name) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(self.handle(), name.as_os_str(), Vec::new())?.into_bytes())
+    }
+
+    /// The names of all that is in the current folder, sorted.
+    ///
+    /// # Errors
+    /// The system's. A listing that fails half way is an error, never a short list.
+    pub fn names(&self) -> io::Result<Names> {
+        rustix::fs::seek(self.handle(), SeekFrom::Start(0))?;
+        Names::list(self.handle())
+    }
+
+    /// Whether another file system, or another part of this one, begins with the current folder.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_mount_point(&self) -> io::Result<bool> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let here = rustix::fs::statx(self.handle(), c"", flags | AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+        if here.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+            return Ok(here.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+        }
+        // Before Linux 5.8 the device tells, of all mounts but those of a part of the same file system.
+        let above = rustix::fs::statx(self.handle(), c"..", flags, StatxFlags::BASIC_STATS)?;
+        let device = |stat: &Statx| (stat.stx_dev_major, stat.stx_dev_minor);
+        Ok(device(&here) != device(&above) || here.stx_ino == above.stx_ino)
+    }
+
+    /// Lets the owner of the folder `name`, who must be this user, list and change it, if its mode does not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_up(&self, name: &Name) -> io::Result<()> {
+        let pinned = pin(self.handle(), name)?;
+        let stat = Stat::of_handle(pinned.as_fd())?;
+        let mode = Mode::from_raw_mode(stat.mode);
+        if stat.kind != EntryKind::Folder || mode.contains(FOLDER_MODE) {
+            return Ok(());
+        }
+        rustix::fs::chmod(proc_path(pinned.as_fd()), mode | FOLDER_MODE).map_err(explain_proc)
+    }
+
+    /// Gives what stands at `path`, names from the target downward, the name `name` in the same folder, in one step. What
+    /// had that name has gone then; a folder stays, and is an error.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::NotADirectory`] if a symlink lies on the way.
+    pub fn rename(&self, path: &[Name], name: &Name) -> io::Result<()> {
+        let (folder, last) = self.parent_of(path)?;
+        rename_in(folder.as_ref().map_or(self.chain.root(), AsFd::as_fd), last, name)
     }
 
     /// The folder that holds the last name of `path`, and that name. No handle stands for the target itself.
@@ -177,6 +242,25 @@ impl TargetDir {
 pub fn create_file_in(folder: BorrowedFd<'_>, name: &Name) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(folder, name.as_os_str(), flags, FILE_MODE)?))
+}
+
+/// Removes the entry `name` of `folder`; a folder only if it is empty.
+///
+/// # Errors
+/// The system's.
+pub fn remove_in(folder: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+    match rustix::fs::unlinkat(folder, name.as_os_str(), AtFlags::empty()) {
+        Err(Errno::ISDIR) => Ok(rustix::fs::unlinkat(folder, name.as_os_str(), AtFlags::REMOVEDIR)?),
+        result => Ok(result?),
+    }
+}
+
+/// Gives the entry `from` of `folder` the name `to`, in one step; see [`TargetDir::rename`].
+///
+/// # Errors
+/// The system's.
+pub fn rename_in(folder: BorrowedFd<'_>, from: &Name, to: &Name) -> io::Result<()> {
+    Ok(rustix::fs::renameat(folder, from.as_os_str(), folder, to.as_os_str())?)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn restore_refuses_a_target_that_holds_something() {
         machine.caddis("restore latest target").run().transcript(),
         "$ caddis restore latest target\n\
          ! caddis: target is not empty\n\
-         ! caddis: restore into a new or empty folder\n\
+         ! caddis: restore into a new or empty folder, or say by `--overwrite` what becomes of what is there\n\
          exit 9\n"
     );
     assert_eq!(fs::read_dir(machine.path("target")).unwrap().count(), 1);

@@ -148,6 +148,7 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("why", &json("why source/file source/folder/excluded --exclude excluded").ok());
     schema.expect("tag", &json("tag add c latest").ok());
     schema.expect("restore", &json("restore latest target").ok());
+    schema.expect("restore", &json("restore -v --overwrite always --delete latest target").ok());
     let only = json("restore").arg(inside("latest", &source.join("later"))).arg("single");
     schema.expect("restore", &only.ok());
     schema.expect("restore", &json("restore nothing elsewhere").ends_with(1));

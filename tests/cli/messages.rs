@@ -138,6 +138,7 @@ fn targets(all: &mut Transcript) {
     all.add("A target that holds something", machine.caddis("restore latest full"));
     all.add("A target that is a file", machine.caddis("restore latest full/mine"));
     all.add("A file to restore over another", machine.caddis("restore").arg(&file).arg("full/mine"));
+    all.add("A target that holds the home folder", machine.caddis("restore --overwrite always --delete latest home"));
     all.add("A file to dump over another", machine.caddis("dump --target full/mine").arg(&file));
     all.add("A target below a file", machine.caddis("restore latest full/mine/below"));
     all.add("A whole snapshot beside a file", machine.caddis("diff latest").arg(&file));

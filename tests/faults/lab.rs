@@ -20,7 +20,7 @@ use caddis::repo::fetch::Reader;
 use caddis::repo::snapshots::Snapshot;
 use caddis::repo::state_folder::StateFolder;
 use caddis::repo::{Found, Identity, InitOptions, Places, Repository};
-use caddis::restore::{self, restore};
+use caddis::restore::{self, Overwrite, restore};
 use caddis::store::faulty::{Call, HookStore};
 use caddis::store::local::watch::Watch;
 use caddis::store::memory::MemoryStore;
@@ -233,14 +233,26 @@ pub(crate) fn restore_to(
     to: &Path,
     world: &World,
 ) -> Result<u64> {
+    Ok(restore_over(repository, id, source, to, None, world)?.problems)
+}
+
+/// Restores what a snapshot holds at `source` to where there may be something.
+pub(crate) fn restore_over(
+    repository: &Repository,
+    id: SnapshotId,
+    source: &Path,
+    to: &Path,
+    overwrite: Option<Overwrite>,
+    world: &World,
+) -> Result<restore::Report> {
     let cx = world.cx();
     let snapshots = repository.snapshots(&cx)?;
     let no_such = || Error::NoSuchSnapshot { wanted: id.to_string() };
     let snapshot = snapshots.iter().find(|snapshot| snapshot.id == id).ok_or_else(no_such)?;
     let path = TreePath::from_typed(source.as_os_str().as_bytes()).unwrap();
     let reader = Reader::open(repository, &cx)?;
-    let options = restore::Options { owners: is_root() };
-    Ok(restore(&reader, snapshot, &path, to, &options, &cx)?.problems)
+    let options = restore::Options { owners: is_root(), overwrite, ..restore::Options::default() };
+    restore(&reader, snapshot, &path, to, &options, &cx)
 }
 
 pub(crate) fn sources(path: &Path) -> Sources {

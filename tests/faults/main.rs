@@ -29,6 +29,7 @@ mod large;
 mod moved;
 mod one_file;
 mod order;
+mod overwrite;
 mod power;
 mod protocol;
 mod restores;

@@ -13,7 +13,7 @@ use caddis::format::tree::{FolderChild, FolderChunk};
 use caddis::keys::domain::ChunkKind;
 use caddis::progress::Progress;
 use caddis::repo::fetch::Reader;
-use caddis::restore::{self, restore};
+use caddis::restore::{self, Overwrite, restore};
 use caddis::store::faulty::Call;
 
 use crate::compare::snapshot_of;
@@ -87,7 +87,7 @@ fn a_symlink_that_is_planted_meanwhile_is_not_followed() {
             let planter =
                 Planter { at, seen: AtomicU64::new(0), folder: target.join(folder), outside: outside.clone() };
             let reader = Reader::open(&repository, &world.cx()).unwrap();
-            let options = restore::Options { owners: is_root() };
+            let options = restore::Options { owners: is_root(), ..restore::Options::default() };
             // It may fail, or come to another end: what counts is what it leaves alone.
             drop(restore(&reader, &snapshot, &path, &target, &options, &world.heard_by(&planter)));
             assert_eq!(names_in(&outside), ["first".to_owned()].into(), "{folder} at {at}");
@@ -130,13 +130,22 @@ fn a_symlink_that_is_planted_at_any_read_of_the_store_is_not_followed() {
     }
     let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
     let mut planted = 0;
-    for place in ["", "folder", "folder/inner", "folder/first", "folder/inner/deep", "folder/last", "z"] {
+    let places = ["folder", "folder/inner", "folder/first", "folder/inner/deep", "folder/last", "z"];
+    let cases = places.map(|place| (place, None)).into_iter().chain([("", None)]);
+    // A target that is there already is looked for by its path, as late as the first reads.
+    for (place, overwrite) in cases.chain(places.map(|place| (place, Some(Overwrite::Always)))) {
         for at in 0.. {
             let sandbox = tempfile::tempdir().unwrap();
             let (target, outside) = (sandbox.path().join("target"), sandbox.path().join("outside"));
             fs::create_dir_all(outside.join("inner")).unwrap();
             fs::write(outside.join("first"), "mine").unwrap();
             let before = snapshot_of(&outside);
+            if overwrite.is_some() {
+                fs::create_dir_all(target.join("folder/inner/strange")).unwrap();
+                for name in ["a", "folder/first", "folder/inner/strange/file", "folder/last", "strange"] {
+                    fs::write(target.join(name), "there").unwrap();
+                }
+            }
             let to = if lab.source.join(place).is_dir() { outside.clone() } else { outside.join("first") };
             let reads = Arc::new(AtomicU64::new(0));
             let (counted, place) = (Arc::clone(&reads), target.join(place));
@@ -153,7 +162,7 @@ fn a_symlink_that_is_planted_at_any_read_of_the_store_is_not_followed() {
             let snapshot = snapshots.iter().find(|one| one.id == saved).unwrap();
             let reader = Reader::open_uncached(&repository, &world.cx()).unwrap();
             let path = TreePath::from_typed(lab.source.to_str().unwrap().as_bytes()).unwrap();
-            let options = restore::Options { owners: is_root() };
+            let options = restore::Options { owners: is_root(), overwrite, delete: overwrite.is_some() };
             // It may fail, or come to another end: what counts is what it leaves alone.
             drop(restore(&reader, snapshot, &path, &target, &options, &world.cx()));
             assert_same_tree(&before, &snapshot_of(&outside));
@@ -164,5 +173,5 @@ fn a_symlink_that_is_planted_at_any_read_of_the_store_is_not_followed() {
             }
         }
     }
-    assert!(planted > 10, "{planted}");
+    assert!(planted > 20, "{planted}");
 }
