@@ -37,6 +37,9 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &C
         owners: !args.no_owner && uzers::get_effective_uid() == 0,
         overwrite: args.overwrite.map(Into::into),
         delete: args.delete,
+        verify: args.verify,
+        owner_by_name: args.owner_by_name,
+        strip_setuid: args.strip_setuid,
     };
     let work = if args.dry_run { restore::preview } else { restore::restore };
     let report = work(&reader, &snapshot, &path, &args.target, &options, cx)?;
@@ -102,6 +105,7 @@ fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<
             "files_unchanged": report.kept,
             "files_skipped": report.skipped,
             "files_deleted": report.deleted,
+            "files_verified": report.verified,
             "total_bytes": report.bytes + report.kept_bytes + report.skipped_bytes,
             "bytes_restored": report.bytes,
             "bytes_unchanged": report.kept_bytes,
@@ -130,6 +134,7 @@ fn beside(report: &Report) -> String {
         count(report.kept, "kept"),
         count(report.skipped, "skipped"),
         count(report.deleted, "deleted"),
+        count(report.verified, "verified"),
         render::problems(report.problems),
     ]
     .concat()

@@ -194,6 +194,11 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Whether `plain` is the content of this chunk of data.
+    pub fn is_data_chunk(&self, id: &ChunkId, plain: &[u8]) -> bool {
+        self.repository.keyring.domain.chunk_id(ChunkKind::Data, plain) == *id
+    }
+
     /// The plaintext of a block; its chunks are not proved yet.
     pub fn block(&self, location: &Location) -> Result<Arc<Vec<u8>>> {
         if let Some(block) = self.kept_block(location) {

@@ -18,9 +18,11 @@ const WINDOWS_MAX: usize = 2;
 
 /// What the threads of a restore share.
 pub(super) struct Crew<'a, 'r> {
-    reader: &'a Reader<'r>,
+    pub(super) reader: &'a Reader<'r>,
     pub(super) options: target::Options,
-    cx: &'a Context<'a>,
+    /// Whether files are read again.
+    pub(super) verifies: bool,
+    pub(super) cx: &'a Context<'a>,
     queue: Mutex<Queue>,
     /// There is a job, or there will be none.
     has_work: Condvar,
@@ -47,11 +49,19 @@ impl<'a, 'r> Crew<'a, 'r> {
     pub(super) fn work_for<T>(
         reader: &'a Reader<'r>,
         options: target::Options,
+        verifies: bool,
         cx: &'a Context<'a>,
         plan: impl FnOnce(&Self) -> Result<T>,
     ) -> Result<T> {
-        let crew =
-            Self { reader, options, cx, queue: Mutex::default(), has_work: Condvar::new(), has_news: Condvar::new() };
+        let crew = Self {
+            reader,
+            options,
+            verifies,
+            cx,
+            queue: Mutex::default(),
+            has_work: Condvar::new(),
+            has_news: Condvar::new(),
+        };
         thread::scope(|scope| {
             let _closes = Closes(&crew);
             let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -137,7 +147,7 @@ impl<'a, 'r> Crew<'a, 'r> {
                 if !task.inline.is_empty() {
                     task.write(&task.inline, 0)?;
                 }
-                task.end_parts(1, &self.options, self.cx)
+                task.end_parts(1, self)
             }),
             Job::Blocks(blocks) => self.write_blocks(&blocks),
         }
@@ -195,7 +205,7 @@ impl<'a, 'r> Crew<'a, 'r> {
                 // The block is damaged: another pack may hold the chunks.
                 None => row.iter().try_for_each(|write| self.write_from_elsewhere(write))?,
             }
-            task.end_parts(row.len(), &self.options, self.cx)?;
+            task.end_parts(row.len(), self)?;
         }
         Ok(())
     }

@@ -132,3 +132,47 @@ fn strange(names: &Names, nodes: impl Iterator<Item = Result<Node>>) -> Result<V
     names.for_each(keep);
     Ok(strange)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::error::Error;
+    use crate::format::metadata::Owner;
+    use crate::format::tree::NodeKind;
+    use crate::target::TargetDir;
+
+    fn node(name: &str) -> Result<Node> {
+        Ok(Node {
+            name: Name::new(name.as_bytes()).unwrap(),
+            kind: NodeKind::Fifo,
+            mode: 0,
+            owner: Owner::default(),
+            mtime: None,
+            xattrs: Vec::new(),
+            extras: Default::default(),
+        })
+    }
+
+    #[test]
+    fn what_no_node_names_is_strange_unless_a_node_cannot_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c", "d", ".caddis-restore-0123456789abcdef-1"] {
+            fs::write(root.path().join(name), b"").unwrap();
+        }
+        let names = TargetDir::open(root.path()).unwrap().names().unwrap();
+        let found = |nodes: Vec<Result<Node>>| {
+            let found = strange(&names, nodes.into_iter()).ok()?;
+            Some(found.iter().map(|name| String::from_utf8(name.as_bytes().to_vec()).unwrap()).collect::<String>())
+        };
+        assert_eq!(found(vec![]).as_deref(), Some("abcd"));
+        assert_eq!(found(vec![node("a"), node("aa"), node("c"), node("z")]).as_deref(), Some("bd"));
+        assert_eq!(found(["a", "b", "c", "d"].map(node).into()).as_deref(), Some(""));
+        for at in 0..3 {
+            let mut nodes: Vec<_> = ["a", "z"].map(node).into();
+            nodes.insert(at, Err(Error::MissingChunk { id: ChunkId([0; 32]) }));
+            assert_eq!(found(nodes), None);
+        }
+    }
+}

@@ -8,11 +8,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::crew::Crew;
+use super::verify::{Expected, verify};
 use super::worker::apply;
 use crate::error::{Error, Result, with_causes};
 use crate::format::name::{Name, TreePath};
-use crate::progress::Context;
-use crate::target::{self, Attributes, create_file_in};
+use crate::format::tree::Content;
+use crate::progress::Problem;
+use crate::target::{Attributes, create_file_in};
 
 /// A file that is being brought back.
 pub(super) struct FileTask {
@@ -26,6 +29,8 @@ pub(super) struct FileTask {
     pub size: u64,
     /// What its node holds of its content.
     pub inline: Vec<u8>,
+    /// The rest of its content, if it is read again.
+    pub content: Option<Content>,
     /// What it gets once it is whole.
     pub attributes: Attributes,
     /// Its path in the snapshot.
@@ -117,9 +122,9 @@ impl FileTask {
         self.parts.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many parts are done. After the last one the file gets its length, if that is not where its bytes end, and its
-    /// metadata.
-    pub(super) fn end_parts(&self, count: usize, options: &target::Options, cx: &Context<'_>) -> Result<()> {
+    /// So many parts are done. After the last one the file gets its length, if that is not where its bytes end, is read again if
+    /// so chosen, and gets its metadata.
+    pub(super) fn end_parts(&self, count: usize, crew: &Crew<'_, '_>) -> Result<()> {
         if self.parts.left.fetch_sub(count, Ordering::AcqRel) != count {
             return Ok(());
         }
@@ -128,13 +133,23 @@ impl FileTask {
         if let Some(file) = &file
             && self.set_len(file)?
         {
-            problems = apply(file.as_ref(), &self.attributes, options, &self.path, cx);
+            problems = self.verify(file, crew)?;
+            problems += apply(file.as_ref(), &self.attributes, &crew.options, &self.path, crew.cx);
         }
         let mut state = self.state();
         state.file = None;
         state.problems = problems;
         state.is_over = true;
         Ok(())
+    }
+
+    /// Reads the file again, unless it is lost anyway. Answers how many problems there are.
+    fn verify(&self, file: &File, crew: &Crew<'_, '_>) -> Result<u64> {
+        let Some(content) = self.content.as_ref().filter(|_| self.failure().is_none()) else { return Ok(0) };
+        let expected = Expected { inline: &self.inline, content, size: self.size };
+        let Some(what) = verify(crew.reader, file, &expected)? else { return Ok(0) };
+        crew.cx.progress.problem(&Problem { item: self.path.absolute(), what });
+        Ok(1)
     }
 
     fn set_len(&self, file: &File) -> Result<bool> {

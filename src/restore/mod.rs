@@ -36,12 +36,14 @@ mod links;
 mod preview;
 mod run;
 mod temporary;
+mod verify;
 mod walk;
 mod window;
 mod worker;
 
 pub use decide::Overwrite;
 
+use attributes::Changes;
 use crew::Crew;
 use links::Links;
 use preview::Preview;
@@ -58,6 +60,12 @@ pub struct Options {
     pub overwrite: Option<Overwrite>,
     /// Whether restored folders lose what the snapshot does not have.
     pub delete: bool,
+    /// Whether each file is read again once it is written.
+    pub verify: bool,
+    /// Whether owners and groups are found by their names on this machine, where there are such names.
+    pub owner_by_name: bool,
+    /// Whether files lose setuid, setgid and capabilities.
+    pub strip_setuid: bool,
 }
 
 /// What a restore did.
@@ -81,7 +89,9 @@ pub struct Report {
     pub skipped_bytes: u64,
     /// Items that were removed from the target.
     pub deleted: u64,
-    /// Items that did not come back, or not with all their metadata.
+    /// Files that were read again.
+    pub verified: u64,
+    /// Items that did not come back, or not with all their metadata, or were not what they should be when read again.
     pub problems: u64,
 }
 
@@ -107,10 +117,12 @@ pub fn restore(
     let io_error = |action| move |source| Error::Io { action, path: to.to_path_buf(), source };
     fs::create_dir_all(&aim.folder).map_err(io_error("create"))?;
     let target = TargetDir::open(&aim.folder).map_err(io_error("restore into"))?;
-    let run = aim.run(reader, snapshot, cx)?;
+    let run = aim.run(reader, snapshot, options, cx)?;
     let may_have_xattrs = !aim.is_new || target.hands_acls_on();
     let target_options = target::Options { owners: options.owners, may_have_xattrs };
-    Crew::work_for(reader, target_options, cx, |crew| aim.walk(run, Worker::new(crew, target)?, options))
+    Crew::work_for(reader, target_options, options.verify, cx, |crew| {
+        aim.walk(run, Worker::new(crew, target)?, options)
+    })
 }
 
 /// Tells what [`restore`] would do, as far as that can be known without reading the content of a file. Nothing is changed.
@@ -132,7 +144,7 @@ pub fn preview(
             Some(result.map_err(|source| Error::Io { action: "restore into", path: to.to_path_buf(), source })?)
         }
     };
-    let run = aim.run(reader, snapshot, cx)?;
+    let run = aim.run(reader, snapshot, options, cx)?;
     aim.walk(run, Preview::new(target), options)
 }
 
@@ -191,12 +203,18 @@ impl Aim {
         Ok(Self { folder: folder.to_path_buf(), what: What::Item(node), path: above, is_new })
     }
 
-    fn run<'a, 'r>(&self, reader: &'a Reader<'r>, snapshot: &Snapshot, cx: &'a Context<'a>) -> Result<Run<'a, 'r>> {
+    fn run<'a, 'r>(
+        &self,
+        reader: &'a Reader<'r>,
+        snapshot: &Snapshot,
+        options: &Options,
+        cx: &'a Context<'a>,
+    ) -> Result<Run<'a, 'r>> {
         let links = match self.what {
             What::Folder(..) => Links::below(reader, snapshot, &self.path, cx)?,
             What::Item(_) => Links::default(),
         };
-        let mut run = Run::new(reader, &self.path, links, cx);
+        let mut run = Run::new(reader, &self.path, links, Changes::new(options), cx);
         run.report.problems += u64::from(run.links.is_lost);
         Ok(run)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::attributes::Changes;
 use super::decide::{Decision, Present};
 use super::links::{Links, Standing};
 use super::{Report, file};
@@ -22,6 +23,7 @@ pub(super) struct Run<'a, 'r> {
     /// How many names of `path` lead to the target.
     above: usize,
     pub links: Links,
+    pub changes: Changes,
     pub report: Report,
 }
 
@@ -97,9 +99,15 @@ pub(super) trait Hands {
 
 impl<'a, 'r> Run<'a, 'r> {
     /// At the target, which stands for `path`.
-    pub(super) fn new(reader: &'a Reader<'r>, path: &TreePath, links: Links, cx: &'a Context<'a>) -> Self {
+    pub(super) fn new(
+        reader: &'a Reader<'r>,
+        path: &TreePath,
+        links: Links,
+        changes: Changes,
+        cx: &'a Context<'a>,
+    ) -> Self {
         let (path, above) = (path.clone(), path.components().count());
-        Self { reader, cx, path, above, links, report: Report::default() }
+        Self { reader, cx, path, above, links, changes, report: Report::default() }
     }
 
     /// The names of `path` from the target downward.

@@ -11,6 +11,7 @@ use super::file::{End, FileTask, Parts};
 use super::links::Standing;
 use super::run::{Hands, Made, Run};
 use super::temporary::Temporaries;
+use super::verify::{Expected, verify};
 use super::window::Window;
 use crate::error::{Result, with_causes};
 use crate::format::name::{Name, TreePath};
@@ -96,6 +97,9 @@ impl Hands for Worker<'_, '_> {
     }
 
     fn keep(&mut self, node: &Node, run: &mut Run<'_, '_>) -> Result<()> {
+        if self.crew.verifies {
+            self.verify_here(node, run)?;
+        }
         let attributes = run.attributes(node)?;
         self.apply_here(&node.name, kind_of(node), &attributes, run);
         Ok(())
@@ -203,6 +207,21 @@ impl<'a, 'r> Worker<'a, 'r> {
         }
     }
 
+    /// Reads a file of the current folder again that was there before.
+    fn verify_here(&self, node: &Node, run: &mut Run<'_, '_>) -> Result<()> {
+        let NodeKind::File { size, content, .. } = &node.kind else { return Ok(()) };
+        let inline = if let Content::Inline(bytes) = content { bytes.as_slice() } else { &[] };
+        let wrong = match self.target.open_file(&node.name) {
+            Ok(file) => verify(run.reader, &file, &Expected { inline, content, size: *size })?,
+            Err(error) => Some(format!("it cannot be read again: {error}")),
+        };
+        run.report.verified += 1;
+        if let Some(what) = wrong {
+            run.problem(what);
+        }
+        Ok(())
+    }
+
     /// Removes what was to replace an entry of the current folder.
     fn give_up(&self, temporary: &Name, run: &mut Run<'_, '_>) {
         if let Err(error) = remove_in(self.target.handle(), temporary) {
@@ -229,6 +248,7 @@ impl<'a, 'r> Worker<'a, 'r> {
             final_name,
             size: *size,
             inline,
+            content: self.crew.verifies.then(|| content.clone()),
             attributes,
             path: run.path.clone(),
             group: group_begun_here(run),
@@ -244,7 +264,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         if !self.plan_chunks(&task, content, run)? {
             self.window.add_file(&task);
         }
-        task.end_parts(1, &self.crew.options, run.cx)?;
+        task.end_parts(1, self.crew)?;
         Ok(temporary.map_or(Made::There, Made::Under))
     }
 
@@ -305,6 +325,7 @@ impl<'a, 'r> Worker<'a, 'r> {
         match end {
             End::Whole(problems) => {
                 run.report.problems += problems;
+                run.report.verified += u64::from(self.crew.verifies);
                 self.settle(task, run);
             }
             End::Lost(what) => {

@@ -171,6 +171,15 @@ impl TargetDir {
         Ok(rustix::fs::readlinkat(self.handle(), name.as_os_str(), Vec::new())?.into_bytes())
     }
 
+    /// Opens the file `name` of the current folder for reading; a symlink is not followed, and nothing else is waited for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_file(&self, name: &Name) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(self.handle(), name.as_os_str(), flags, Mode::empty())?))
+    }
+
     /// The names of all that is in the current folder, sorted.
     ///
     /// # Errors

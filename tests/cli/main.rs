@@ -26,6 +26,7 @@ mod messages;
 mod overwrite;
 mod places;
 mod restore_delete;
+mod restore_options;
 mod rolled_back;
 mod round_trip;
 mod secrecy;

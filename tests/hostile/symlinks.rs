@@ -162,7 +162,12 @@ fn a_symlink_that_is_planted_at_any_read_of_the_store_is_not_followed() {
             let snapshot = snapshots.iter().find(|one| one.id == saved).unwrap();
             let reader = Reader::open_uncached(&repository, &world.cx()).unwrap();
             let path = TreePath::from_typed(lab.source.to_str().unwrap().as_bytes()).unwrap();
-            let options = restore::Options { owners: is_root(), overwrite, delete: overwrite.is_some() };
+            let options = restore::Options {
+                owners: is_root(),
+                overwrite,
+                delete: overwrite.is_some(),
+                ..restore::Options::default()
+            };
             // It may fail, or come to another end: what counts is what it leaves alone.
             drop(restore(&reader, snapshot, &path, &target, &options, &world.cx()));
             assert_same_tree(&before, &snapshot_of(&outside));

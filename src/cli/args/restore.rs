@@ -27,9 +27,18 @@ pub struct RestoreArgs {
     /// Let --delete work on a TARGET that is a file system of its own, or holds the home folder
     #[arg(long)]
     pub yes: bool,
+    /// Read each file again once it is written or kept, and prove that it is what was saved
+    #[arg(long)]
+    pub verify: bool,
     /// Do not restore owners and groups; without root they never are
     #[arg(long)]
     pub no_owner: bool,
+    /// Look up owners and groups by their names on this machine; where there is no such name, the number counts
+    #[arg(long, conflicts_with = "no_owner")]
+    pub owner_by_name: bool,
+    /// Leave out setuid and setgid of files, and file capabilities
+    #[arg(long)]
+    pub strip_setuid: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }
