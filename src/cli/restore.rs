@@ -9,7 +9,7 @@ use uzers::os::unix::UserExt;
 
 use super::args::{FilterArgs, Global, RestoreArgs};
 use super::bars::Console;
-use super::{Outcome, open, print_line, render};
+use super::{Outcome, open, print_line, render, select};
 use crate::backup::sources::absolute;
 use crate::error::{Error, Result};
 use crate::format::name::TreePath;
@@ -18,6 +18,7 @@ use crate::progress::Context;
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Filter;
 use crate::restore::{self, Options, Report};
+use crate::select::Rules;
 use crate::target::TargetDir;
 
 pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
@@ -40,10 +41,15 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &Console, cx: &C
         verify: args.verify,
         owner_by_name: args.owner_by_name,
         strip_setuid: args.strip_setuid,
+        includes: select::includes(args)?,
+        excludes: select::excludes(args)?,
     };
     let work = if args.dry_run { restore::preview } else { restore::restore };
     let report = work(&reader, &snapshot, &path, &args.target, &options, cx)?;
     console.finish();
+    for rule in [&options.includes, &options.excludes].into_iter().flatten().flat_map(Rules::unmatched) {
+        cx.progress.note(&format!("nothing matched {rule}"));
+    }
     print_report(global, args, &report)?;
     Ok(if report.problems > 0 { Outcome::RestoreIncomplete } else { Outcome::Done })
 }

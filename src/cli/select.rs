@@ -1,10 +1,10 @@
-//! From arguments to the rules of a backup.
+//! From arguments to the rules of a backup, or of a restore.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::SelectArgs;
+use super::args::{RestoreArgs, SelectArgs};
 use super::render::printable;
 use crate::error::{Error, Result};
 use crate::format::name::Name;
@@ -13,17 +13,8 @@ use crate::select::{PatternError, Rules};
 /// The rules that were asked for.
 pub(super) fn rules(args: &SelectArgs) -> Result<Rules> {
     let mut rules = Rules::default();
-    for (files, ignores_case) in [(&args.exclude_file, false), (&args.iexclude_file, true)] {
-        files.iter().try_for_each(|file| add_file(&mut rules, file, ignores_case))?;
-    }
-    for (option, patterns, ignores_case) in [("--exclude", &args.exclude, false), ("--iexclude", &args.iexclude, true)]
-    {
-        for pattern in patterns {
-            rules
-                .add_pattern(option, pattern.as_bytes(), ignores_case)
-                .map_err(|error| no_pattern(option, pattern, &error))?;
-        }
-    }
+    add_files(&mut rules, &args.exclude_file, &args.iexclude_file)?;
+    add_patterns(&mut rules, [("--exclude", &args.exclude), ("--iexclude", &args.iexclude)])?;
     if args.exclude_caches {
         rules.exclude_caches();
     }
@@ -38,6 +29,49 @@ pub(super) fn rules(args: &SelectArgs) -> Result<Rules> {
         rules.pass_ignore_files();
     }
     Ok(rules)
+}
+
+/// The rules of a restore that say what is brought back; nothing if there are none.
+pub(super) fn includes(args: &RestoreArgs) -> Result<Option<Rules>> {
+    let RestoreArgs { include, iinclude, include_file, iinclude_file, .. } = args;
+    of_restore(include_file, iinclude_file, [("--include", include), ("--iinclude", iinclude)])
+}
+
+/// Those that say what is left out.
+pub(super) fn excludes(args: &RestoreArgs) -> Result<Option<Rules>> {
+    let RestoreArgs { exclude, iexclude, exclude_file, iexclude_file, .. } = args;
+    of_restore(exclude_file, iexclude_file, [("--exclude", exclude), ("--iexclude", iexclude)])
+}
+
+fn of_restore(
+    files: &[PathBuf],
+    ifiles: &[PathBuf],
+    patterns: [(&'static str, &Vec<OsString>); 2],
+) -> Result<Option<Rules>> {
+    if files.is_empty() && ifiles.is_empty() && patterns.iter().all(|(_, patterns)| patterns.is_empty()) {
+        return Ok(None);
+    }
+    let mut rules = Rules::default();
+    add_files(&mut rules, files, ifiles)?;
+    add_patterns(&mut rules, patterns)?;
+    Ok(Some(rules))
+}
+
+/// Of each the second one ignores case.
+fn add_files(rules: &mut Rules, files: &[PathBuf], ifiles: &[PathBuf]) -> Result<()> {
+    files.iter().try_for_each(|file| add_file(rules, file, false))?;
+    ifiles.iter().try_for_each(|file| add_file(rules, file, true))
+}
+
+fn add_patterns(rules: &mut Rules, patterns: [(&'static str, &Vec<OsString>); 2]) -> Result<()> {
+    for ((option, patterns), ignores_case) in patterns.into_iter().zip([false, true]) {
+        for pattern in patterns {
+            rules
+                .add_pattern(option, pattern.as_bytes(), ignores_case)
+                .map_err(|error| no_pattern(option, pattern, &error))?;
+        }
+    }
+    Ok(())
 }
 
 fn add_file(rules: &mut Rules, file: &Path, ignores_case: bool) -> Result<()> {

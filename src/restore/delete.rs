@@ -2,6 +2,7 @@
 
 use std::vec;
 
+use super::choose::{Choice, Filter};
 use super::decide::Decision;
 use super::run::Hands;
 use super::temporary::is_temporary;
@@ -19,6 +20,8 @@ struct Doomed {
     names: vec::IntoIter<Name>,
     /// Whether something in it stays.
     holds_something: bool,
+    /// What goes of it: only what would be brought back if the snapshot had it.
+    filter: Filter,
 }
 
 impl<H: Hands> Walk<'_, '_, H> {
@@ -44,12 +47,15 @@ impl<H: Hands> Walk<'_, '_, H> {
     /// Deletes an entry of the current folder and all below it, from the bottom up. Answers whether nothing is left of it.
     pub(super) fn delete(&mut self, name: &Name) -> Result<bool> {
         let mut levels: Vec<Doomed> = Vec::new();
-        let mut is_gone = self.doom(name, &mut levels)?;
+        let mut is_gone = self.doom(name, &self.filter(), &mut levels)?;
         while let Some(level) = levels.last_mut() {
             self.run.cx.cancel.check()?;
             level.holds_something |= !is_gone;
             is_gone = match level.names.next() {
-                Some(name) => self.doom(&name, &mut levels)?,
+                Some(name) => {
+                    let filter = level.filter.clone();
+                    self.doom(&name, &filter, &mut levels)?
+                }
                 None => {
                     let holds_something = level.holds_something;
                     levels.pop();
@@ -64,7 +70,7 @@ impl<H: Hands> Walk<'_, '_, H> {
     }
 
     /// Deletes what is no folder, and steps into a folder. Answers whether the entry is out of the way: gone, or stepped into.
-    fn doom(&mut self, name: &Name, levels: &mut Vec<Doomed>) -> Result<bool> {
+    fn doom(&mut self, name: &Name, filter: &Filter, levels: &mut Vec<Doomed>) -> Result<bool> {
         self.run.path.push(name);
         let stat = match self.hands.look(name) {
             Ok(Some(present)) => present.stat,
@@ -78,11 +84,19 @@ impl<H: Hands> Walk<'_, '_, H> {
                 return Ok(false);
             }
         };
+        let (filter, holds_something) = match filter.judge(name, stat.kind == EntryKind::Folder) {
+            Choice::Taken(filter) => (filter, false),
+            Choice::Way(filter) => (filter, true),
+            Choice::LeftOut => {
+                self.run.path.pop();
+                return Ok(false);
+            }
+        };
         if stat.kind == EntryKind::Folder {
             let names = self.step_into(name)?;
             let is_entered = names.is_some();
             match names {
-                Some(names) => levels.push(Doomed { names: names.into_iter(), holds_something: false }),
+                Some(names) => levels.push(Doomed { names: names.into_iter(), holds_something, filter }),
                 None => self.run.path.pop(),
             }
             return Ok(is_entered);

@@ -13,7 +13,6 @@ pub(super) struct Frame<'a> {
     /// Its own node, unless that was given up. The target has none.
     node: Option<Box<Node>>,
     pub nodes: Nodes<'a>,
-    pub place: Place,
 }
 
 /// How it is with the folder in the target.
@@ -32,8 +31,8 @@ impl Place {
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn of(reader: &'a Reader<'_>, tree: ChunkId, node: Option<Node>, place: Place) -> Self {
-        Self { node: node.map(Box::new), nodes: Nodes::of(reader, tree), place }
+    pub(super) fn of(reader: &'a Reader<'_>, tree: ChunkId, node: Option<Node>) -> Self {
+        Self { node: node.map(Box::new), nodes: Nodes::of(reader, tree) }
     }
 
     /// The folder's own node. One that was given up is read again from `above`, the tree of the folder above it.

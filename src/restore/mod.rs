@@ -22,10 +22,12 @@ use crate::id::ChunkId;
 use crate::progress::Context;
 use crate::repo::fetch::Reader;
 use crate::repo::snapshots::Snapshot;
+use crate::select::Rules;
 use crate::target::{self, TargetDir};
 use crate::tree::read::{Found, find_path};
 
 mod attributes;
+mod choose;
 mod clear;
 mod crew;
 mod decide;
@@ -52,7 +54,7 @@ use walk::Walk;
 use worker::Worker;
 
 /// What may be chosen for a restore.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options {
     /// Whether items are given to their owners, which only root can do.
     pub owners: bool,
@@ -66,6 +68,10 @@ pub struct Options {
     pub owner_by_name: bool,
     /// Whether files lose setuid, setgid and capabilities.
     pub strip_setuid: bool,
+    /// Fits what is brought back, with all below it; without it, everything is.
+    pub includes: Option<Rules>,
+    /// Fits what is left out.
+    pub excludes: Option<Rules>,
 }
 
 /// What a restore did.

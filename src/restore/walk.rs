@@ -2,27 +2,44 @@
 
 use std::io;
 
+use super::choose::{Choice, Filter};
 use super::decide::{Decision, Present, decide, kind_of, relink};
 use super::frame::{Frame, Place};
 use super::run::{Hands, Made, Run, bytes_of};
 use super::{Options, Report};
 use crate::error::{Result, with_causes};
+use crate::format::name::Name;
 use crate::format::tree::{Node, NodeKind};
 use crate::id::ChunkId;
 use crate::repo::fetch::is_damage;
 use crate::source::EntryKind;
 use crate::tree::nodes::Levels;
+use crate::tree::read::find_node;
 
 /// A walk through what is brought back.
 pub(super) struct Walk<'a, 'r, H> {
     pub(super) run: Run<'a, 'r>,
     pub(super) hands: H,
     options: &'a Options,
+    /// The folders from the target down to where the walk is.
+    ways: Vec<Way>,
+}
+
+/// A folder on the way down.
+struct Way {
+    /// The target has none.
+    name: Option<Name>,
+    tree: ChunkId,
+    /// Nothing as long as nobody has stepped into it: it is not brought back itself, and perhaps nothing below it is.
+    place: Option<Place>,
+    /// Whether nobody can step into it.
+    is_blocked: bool,
+    filter: Filter,
 }
 
 impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
     pub(super) fn new(run: Run<'a, 'r>, hands: H, options: &'a Options) -> Self {
-        Self { run, hands, options }
+        Self { run, hands, options, ways: Vec::new() }
     }
 
     /// Brings back a folder's contents into the target; `node` is the folder's own, if it has one. `is_new` if nothing is in
@@ -35,7 +52,8 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
     /// Brings back one item into the target. `is_new` if nothing has its name.
     pub(super) fn item(mut self, node: Node, is_new: bool) -> Result<Report> {
         let place = if is_new { Place::NEW } else { Self::place(Decision::Keep, self.options.delete) };
-        let done = self.visit(node, place).map(drop);
+        self.run.path.push(&node.name);
+        let done = self.treat(node, place, Filter::default()).map(drop);
         self.end(done)
     }
 
@@ -57,7 +75,9 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
             place = Self::place(how, self.options.delete);
             self.remove_leftovers(tree)?;
         }
-        self.walk(Frame::of(self.run.reader, tree, None, place))?;
+        let filter = Filter::new(self.options, &self.run.path);
+        self.ways.push(Way { name: None, tree, place: Some(place), is_blocked: false, filter });
+        self.walk(Frame::of(self.run.reader, tree, None))?;
         if place.deletes {
             self.delete_strange(tree)?;
         }
@@ -74,8 +94,7 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
             self.run.cx.cancel.check()?;
             match frame.nodes.next() {
                 Some(Ok(node)) => {
-                    let place = frame.place;
-                    if let Some(frame) = self.visit(node, place)? {
+                    if let Some(frame) = self.visit(node)? {
                         levels.push(frame);
                     }
                 }
@@ -94,17 +113,27 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
         Ok(())
     }
 
+    /// What is brought back of the folder that the walk is in.
+    pub(super) fn filter(&self) -> Filter {
+        self.ways.last().map(|way| way.filter.clone()).unwrap_or_default()
+    }
+
     /// Sees to one item; a folder is entered and its frame answered.
-    fn visit(&mut self, node: Node, place: Place) -> Result<Option<Frame<'a>>> {
+    fn visit(&mut self, node: Node) -> Result<Option<Frame<'a>>> {
         self.run.path.push(&node.name);
         self.run.cx.progress.current(self.run.path.as_bytes());
-        let present = if place.is_new { Ok(None) } else { self.hands.look(&node.name) };
-        let entered = match present {
-            Ok(present) => self.treat(node, present.as_ref(), place)?,
-            Err(error) => {
-                self.run.problem(format!("cannot look at what has its name: {error}"));
-                None
+        let tree = tree_of(&node);
+        let choice = self.ways.last().map_or(Choice::LeftOut, |way| way.filter.judge(&node.name, tree.is_some()));
+        let entered = match (choice, tree) {
+            (Choice::Way(filter), Some(tree)) => {
+                self.ways.push(Way { name: Some(node.name), tree, place: None, is_blocked: false, filter });
+                Some(Frame::of(self.run.reader, tree, None))
             }
+            (Choice::Taken(filter), _) => match self.step_in()? {
+                Some(above) => self.treat(node, above, filter)?,
+                None => None,
+            },
+            _ => None,
         };
         if entered.is_none() {
             self.run.path.pop();
@@ -112,12 +141,59 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
         Ok(entered)
     }
 
-    fn treat(&mut self, node: Node, present: Option<&Present>, above: Place) -> Result<Option<Frame<'a>>> {
-        let how = self.decide(&node, present);
-        match node.kind {
-            NodeKind::Folder { tree } => self.enter(node, tree, present, how, above),
-            _ => self.put(node, present, how, above.deletes).map(|()| None),
+    /// Steps into the folders on the way here that were not needed before. Answers how it is with the last one; nothing if there
+    /// is no way.
+    fn step_in(&mut self) -> Result<Option<Place>> {
+        let first = self.ways.iter().rposition(|way| way.place.is_some()).map_or(0, |at| at + 1);
+        if first < self.ways.len() {
+            let here = self.run.path.clone();
+            (first..=self.ways.len()).for_each(|_| self.run.path.pop());
+            let done = (first..self.ways.len()).try_for_each(|at| self.step_down(at));
+            self.run.path = here;
+            done?;
         }
+        Ok(self.ways.last().and_then(|way| way.place))
+    }
+
+    fn step_down(&mut self, at: usize) -> Result<()> {
+        let (above, way) = (&self.ways[at - 1], &self.ways[at]);
+        let (Some(place), Some(name), false) = (above.place, way.name.clone(), way.is_blocked) else { return Ok(()) };
+        let (above, tree) = (above.tree, way.tree);
+        self.run.path.push(&name);
+        let place = match find_node(self.run.reader, above, &name) {
+            Ok(Some(node)) => match self.look(&name, place) {
+                Some(present) => self.enter(&node, tree, present.as_ref(), place)?,
+                None => None,
+            },
+            Ok(None) => None,
+            Err(error) if is_damage(&error) => {
+                self.run.problem(format!("its metadata is lost: {}", with_causes(&error)));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let way = &mut self.ways[at];
+        (way.place, way.is_blocked) = (place, place.is_none());
+        Ok(())
+    }
+
+    /// What has a name in the current folder; nothing if that cannot be told.
+    fn look(&mut self, name: &Name, place: Place) -> Option<Option<Present>> {
+        let present = if place.is_new { Ok(None) } else { self.hands.look(name) };
+        present.map_err(|error| self.run.problem(format!("cannot look at what has its name: {error}"))).ok()
+    }
+
+    /// Sees to an item that is brought back, and what `filter` takes of what lies below it.
+    fn treat(&mut self, node: Node, above: Place, filter: Filter) -> Result<Option<Frame<'a>>> {
+        let Some(present) = self.look(&node.name, above) else { return Ok(None) };
+        let Some(tree) = tree_of(&node) else {
+            let how = self.decide(&node, present.as_ref());
+            return self.put(node, present.as_ref(), how, above.deletes).map(|()| None);
+        };
+        let Some(place) = self.enter(&node, tree, present.as_ref(), above)? else { return Ok(None) };
+        let name = Some(node.name.clone());
+        self.ways.push(Way { name, tree, place: Some(place), is_blocked: false, filter });
+        Ok(Some(Frame::of(self.run.reader, tree, Some(node))))
     }
 
     fn decide(&self, node: &Node, present: Option<&Present>) -> Decision {
@@ -131,14 +207,9 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
         Place { is_new, gets_metadata: how != Decision::Skip, deletes: deletes && !is_new }
     }
 
-    fn enter(
-        &mut self,
-        node: Node,
-        tree: ChunkId,
-        present: Option<&Present>,
-        how: Decision,
-        above: Place,
-    ) -> Result<Option<Frame<'a>>> {
+    /// Steps into a folder, which is made first where there is none. Nothing if something else stays there.
+    fn enter(&mut self, node: &Node, tree: ChunkId, present: Option<&Present>, above: Place) -> Result<Option<Place>> {
+        let how = self.decide(node, present);
         let mut place = Self::place(how, above.deletes);
         let is_walked = how != Decision::Skip || present.is_some_and(Present::is_folder);
         if is_walked && let Err(error) = self.hands.enter(&node.name, how) {
@@ -154,24 +225,27 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
             // Where that cannot be told, another file system may begin here.
             place.deletes &= matches!(self.hands.is_mount_point(), Ok(false));
         }
-        Ok(Some(Frame::of(self.run.reader, tree, Some(node), place)))
+        Ok(Some(place))
     }
 
     /// Leaves a folder for the one above it, whose tree is `above`.
     fn leave(&mut self, frame: Frame<'_>, above: ChunkId) -> Result<()> {
-        if frame.place.deletes {
-            self.delete_strange(frame.nodes.root())?;
-        }
-        if frame.place.gets_metadata {
-            match frame.into_node(self.run.reader, above, &self.run.path) {
-                Ok(node) => self.hands.finish_folder(&node, &mut self.run)?,
-                Err(error) if is_damage(&error) => {
-                    self.run.problem(format!("its metadata is lost: {}", with_causes(&error)));
-                }
-                Err(error) => return Err(error),
+        if let Some(place) = self.ways.last().and_then(|way| way.place) {
+            if place.deletes {
+                self.delete_strange(frame.nodes.root())?;
             }
+            if place.gets_metadata {
+                match frame.into_node(self.run.reader, above, &self.run.path) {
+                    Ok(node) => self.hands.finish_folder(&node, &mut self.run)?,
+                    Err(error) if is_damage(&error) => {
+                        self.run.problem(format!("its metadata is lost: {}", with_causes(&error)));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            self.ascend()?;
         }
-        self.ascend()?;
+        self.ways.pop();
         self.run.path.pop();
         self.hands.rest(&mut self.run)
     }
@@ -255,5 +329,13 @@ impl<'a, 'r, H: Hands> Walk<'a, 'r, H> {
                 Ok(false)
             }
         }
+    }
+}
+
+/// The tree of a folder.
+const fn tree_of(node: &Node) -> Option<ChunkId> {
+    match node.kind {
+        NodeKind::Folder { tree } => Some(tree),
+        _ => None,
     }
 }

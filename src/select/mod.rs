@@ -283,6 +283,11 @@ impl Place {
         Self { weak, strong, is_source: false, emptied: None, ..self.clone() }
     }
 
+    /// Whether a pattern may still fit something in the folder or below.
+    pub fn leads_on(&self) -> bool {
+        !(self.weak.is_empty() && self.strong.is_empty())
+    }
+
     /// The folder lies on this device. With a rule against other ones than that of the source, nothing in it is taken if it
     /// does not.
     pub fn stand_on(&mut self, device: u64, rules: &Rules) {

@@ -27,6 +27,7 @@ mod overwrite;
 mod places;
 mod restore_delete;
 mod restore_options;
+mod restore_select;
 mod rolled_back;
 mod round_trip;
 mod secrecy;

@@ -21,6 +21,30 @@ pub struct RestoreArgs {
     /// Delete from restored folders what the snapshot does not have, also below them; never on another file system
     #[arg(long, requires = "overwrite")]
     pub delete: bool,
+    /// Bring back only what fits this pattern, in the syntax of gitignore, and all below it; may be repeated
+    #[arg(short, long, value_name = "PATTERN")]
+    pub include: Vec<OsString>,
+    /// The same, whatever the case of its letters
+    #[arg(long, value_name = "PATTERN")]
+    pub iinclude: Vec<OsString>,
+    /// Bring back only what fits a pattern of this file, one a line; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub include_file: Vec<PathBuf>,
+    /// The same, whatever the case of their letters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub iinclude_file: Vec<PathBuf>,
+    /// Leave out what fits this pattern; may be repeated
+    #[arg(short, long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+    /// The same, whatever the case of its letters
+    #[arg(long, value_name = "PATTERN")]
+    pub iexclude: Vec<OsString>,
+    /// Leave out what fits a pattern of this file, one a line; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub exclude_file: Vec<PathBuf>,
+    /// The same, whatever the case of their letters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub iexclude_file: Vec<PathBuf>,
     /// Change nothing; say what would be done, with -v item by item
     #[arg(short = 'n', long)]
     pub dry_run: bool,
