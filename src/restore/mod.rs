@@ -1,14 +1,14 @@
 //! Restore: snapshot -> tree -> fetch -> write, then metadata.
 //!
 //! Every name is made and reached by folder handle beneath the target, so that no symlink leads out, whoever planted it.
-//! One thread walks the tree, decides what becomes of each item and of what has its name, and has it made. It plans in windows;
-//! a [`Crew`] fetches what the window before needs, block by block, each block
-//! once, makes the files and writes them at offsets; holes stay holes. Whoever writes the last part of a file gives it its
-//! metadata. A folder gets it from the planning thread after all below it.
+//! One thread walks the tree, decides what becomes of each item and of what has its name, and has it made, or only told of. It
+//! plans in windows; a [`Crew`] fetches what the window before needs, block by block, each block once, makes the files and writes
+//! them at offsets; holes stay holes. Whoever writes the last part of a file gives it its metadata. A folder gets it from the
+//! planning thread after all below it.
 //!
 //! Memory, whatever is restored: up to three windows of at most 8 MiB, for each core a stretch of sealed bytes, a sealed and a
 //! plain block (12 MiB as caddis writes blocks), 32 MiB of folders on the way down, the extended attributes of one item (16 MiB),
-//! and the caches of the [`Reader`].
+//! the names in one folder of a target that holds something, and the caches of the [`Reader`].
 
 use std::fs;
 use std::io;

@@ -146,12 +146,13 @@ impl Hands for Worker<'_, '_> {
                 self.settle(&task, run);
                 continue;
             }
-            unfinished += 1;
+            let names = names_of(&task, run);
+            unfinished += names.len() as u64;
             if !task.is_made() {
                 continue;
             }
             removed += 1;
-            for name in names_of(&task, run) {
+            for name in names {
                 if let Err(error) = self.target.remove(&name.place()) {
                     let what = format!("it is incomplete and cannot be removed: {error}");
                     run.cx.progress.problem(&Problem { item: task.path.absolute(), what });

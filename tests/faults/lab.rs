@@ -245,14 +245,25 @@ pub(crate) fn restore_over(
     overwrite: Option<Overwrite>,
     world: &World,
 ) -> Result<restore::Report> {
-    let cx = world.cx();
-    let snapshots = repository.snapshots(&cx)?;
+    restore_heard_by(repository, id, source, to, overwrite, &world.cx())
+}
+
+/// The same with another listener.
+pub(crate) fn restore_heard_by(
+    repository: &Repository,
+    id: SnapshotId,
+    source: &Path,
+    to: &Path,
+    overwrite: Option<Overwrite>,
+    cx: &Context<'_>,
+) -> Result<restore::Report> {
+    let snapshots = repository.snapshots(cx)?;
     let no_such = || Error::NoSuchSnapshot { wanted: id.to_string() };
     let snapshot = snapshots.iter().find(|snapshot| snapshot.id == id).ok_or_else(no_such)?;
     let path = TreePath::from_typed(source.as_os_str().as_bytes()).unwrap();
-    let reader = Reader::open(repository, &cx)?;
+    let reader = Reader::open(repository, cx)?;
     let options = restore::Options { owners: is_root(), overwrite, ..restore::Options::default() };
-    restore(&reader, snapshot, &path, to, &options, &cx)
+    restore(&reader, snapshot, &path, to, &options, cx)
 }
 
 pub(crate) fn sources(path: &Path) -> Sources {

@@ -1,15 +1,19 @@
 //! A restore over what is there: no name ever stands for half a file, and a restore that was stopped goes on.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use caddis::error::Error;
+use caddis::progress::Progress;
 use caddis::restore::Overwrite;
 use caddis::store::faulty::{Call, CountingStore};
 use caddis::store::{ObjectKind, Store, StoreError};
 
 use crate::compare::snapshot_of;
-use crate::lab::{Lab, PACK_BYTES, World, assert_same_tree, hooked, names, random_bytes, restore_over, restore_to};
+use crate::lab::{
+    Lab, PACK_BYTES, World, assert_same_tree, hooked, names, random_bytes, restore_heard_by, restore_over, restore_to,
+};
 
 /// Several for each pack, and ten packs or so.
 const FILES: usize = 48;
@@ -64,6 +68,41 @@ fn a_stopped_restore_goes_on_and_reads_nothing_again_of_what_is_whole() {
             assert!(whole > FILES / 2, "{whole} files were whole");
         }
     }
+}
+
+/// Keeps what is worth a word.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Progress for Notes {
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+#[test]
+fn who_interrupts_a_restore_is_told_how_to_go_on() {
+    let lab = lab_with_files();
+    let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+    let world = World::at(2);
+    let (cancel, reads) = (world.cancel.clone(), AtomicU64::new(0));
+    let store = hooked(&lab.store, move |call| {
+        if is_data(&call) && reads.fetch_add(1, Ordering::SeqCst) == 2 {
+            cancel.cancel();
+        }
+        Ok(())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    let repository = lab.machine.open(&store, &world).unwrap();
+    let notes = Notes::default();
+    let cx = world.heard_by(&notes);
+    let error = restore_heard_by(&repository, saved, &lab.source, &target, None, &cx).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error:?}");
+    let notes = notes.0.into_inner().unwrap();
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(note.contains("files came back") && note.contains("`--overwrite if-changed` goes on"), "{note}");
+    assert!(std::fs::read_dir(&target).unwrap().count() < FILES);
 }
 
 #[test]
