@@ -122,9 +122,9 @@ fn print_report(global: &Global, args: &RestoreArgs, report: &Report) -> Result<
     }
     let done = if args.dry_run { "would restore" } else { "restored" };
     let line = format!(
-        "{done} {} files, {} folders, {} to {}{}",
-        report.files,
-        report.folders,
+        "{done} {}, {}, {} to {}{}",
+        render::count(report.files, "file"),
+        render::count(report.folders, "folder"),
         render::size(report.bytes),
         args.target.display(),
         beside(report),
