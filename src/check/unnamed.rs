@@ -21,7 +21,7 @@ use crate::index::{LocalIndex, Location, OpenError};
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::open_pack::PACK_CHUNKS_MAX;
-use crate::repo::state::make_folder;
+use crate::repo::state_folder::make_folder;
 use crate::store::{ObjectKind, ObjectName};
 
 /// Packs that are opened at the same time: so many that their chunks fit in one segment.

@@ -17,7 +17,8 @@ use crate::keys::kdf::Argon2Cost;
 use crate::progress::Context;
 use crate::repo::access::{KeySource, NewKey};
 use crate::repo::objects::Objects;
-use crate::repo::state::{make_folder, publish_secret, read_secret};
+use crate::repo::state::{publish_secret, read_secret};
+use crate::repo::state_folder::make_folder;
 use crate::repo::{Found, Identity, Places, Repository};
 use crate::store::local::{LocalStore, OpenError};
 

@@ -287,7 +287,7 @@ impl Repository {
     /// # Errors
     /// It cannot be used; a run does without it then.
     pub fn catalog(&self) -> std::result::Result<Catalog, CatalogError> {
-        state::make_folder(&self.cache_folder).map_err(std::io::Error::other)?;
+        state_folder::make_folder(&self.cache_folder).map_err(std::io::Error::other)?;
         Catalog::open(&self.cache_folder, blake3::derive_key("caddis local catalog key", self.keyring.domain.secret()))
     }
 

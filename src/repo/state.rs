@@ -3,9 +3,9 @@
 //!
 //! Losing the state folder loses no backup: the next run makes a new signing key and remembers anew.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -263,15 +263,6 @@ impl DeadRun {
     pub fn settled(self) {
         let _ = self.disk.remove(&self.path);
     }
-}
-
-/// Makes a folder that only its owner can look into, and those above it.
-pub fn make_folder(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| Error::Io {
-        action: "create",
-        path: path.to_path_buf(),
-        source,
-    })
 }
 
 /// Writes a secret to a new file, 0600, durably: the only key to a repository must not vanish with the power. One that is there

@@ -51,7 +51,7 @@ impl StateFolder {
 
     /// Makes a folder below this one, and those in between.
     pub(super) fn make_folder(&self, path: &Path) -> Result<()> {
-        super::state::make_folder(&self.root)?;
+        make_folder(&self.root)?;
         let mut folder = self.root.clone();
         for name in path.strip_prefix(&self.root).unwrap_or(Path::new("")).components() {
             folder.push(name);
@@ -160,4 +160,13 @@ impl StateFolder {
 /// A name beside `path` for what shall have that one.
 fn temporary(path: &Path) -> Result<PathBuf> {
     Ok(path.with_extension(HEXLOWER.encode(&env::random_bytes::<8>()?)))
+}
+
+/// Makes a folder that only its owner can look into, and those above it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| Error::Io {
+        action: "create",
+        path: path.to_path_buf(),
+        source,
+    })
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use data_encoding::HEXLOWER;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens, open};
 
-use super::state::make_folder;
+use super::state_folder::make_folder;
 use crate::env;
 use crate::format::index::PackRow;
 use crate::id::PackId;

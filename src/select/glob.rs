@@ -9,8 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use globset::{ErrorKind, GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::pattern::PatternError;
-
 /// POSIX classes, for the bytes of ASCII.
 const CLASSES: [(&str, &str); 12] = [
     ("[:alnum:]", "a-zA-Z0-9"),
@@ -26,6 +24,29 @@ const CLASSES: [(&str, &str); 12] = [
     ("[:upper:]", "A-Z"),
     ("[:xdigit:]", "0-9a-fA-F"),
 ];
+
+/// Why a line is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Nothing to match.
+    #[error("it is empty")]
+    Empty,
+    /// `[` without `]`.
+    #[error("a `[` has no `]`")]
+    OpenClass,
+    /// `[[:name:]]` with a name that is none.
+    #[error("a class has an unknown name")]
+    UnknownClass,
+    /// Nothing follows a backslash.
+    #[error("it ends with a backslash")]
+    OpenEscape,
+    /// Wildcards among bytes that are no UTF-8.
+    #[error("it has wildcards and is no UTF-8; `?` fits a byte that is none")]
+    NoText,
+    /// Anything else that globs may not be.
+    #[error("{0}")]
+    Other(String),
+}
 
 /// One component of a pattern.
 #[derive(Debug)]

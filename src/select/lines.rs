@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::pattern::{Pattern, PatternError};
+use super::glob::PatternError;
+use super::pattern::Pattern;
 use super::{Line, Origin, PatternRule, Rule};
 
 /// A line that is no pattern.

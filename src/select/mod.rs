@@ -17,8 +17,8 @@ mod glob;
 mod lines;
 mod pattern;
 
+pub use glob::PatternError;
 pub use lines::{BadLine, read_lines};
-pub use pattern::PatternError;
 use pattern::{Pattern, Position};
 
 use crate::format::name::{Name, TreePath};

@@ -4,30 +4,7 @@
 //! whether the path fits now, and from which positions the names below may still make it fit. No path is ever joined, a
 //! pattern that cannot fit any longer costs nothing further down, and no tree is too deep.
 
-use super::glob::Glob;
-
-/// Why a line is no pattern.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// Nothing to match.
-    #[error("it is empty")]
-    Empty,
-    /// `[` without `]`.
-    #[error("a `[` has no `]`")]
-    OpenClass,
-    /// `[[:name:]]` with a name that is none.
-    #[error("a class has an unknown name")]
-    UnknownClass,
-    /// Nothing follows a backslash.
-    #[error("it ends with a backslash")]
-    OpenEscape,
-    /// Wildcards among bytes that are no UTF-8.
-    #[error("it has wildcards and is no UTF-8; `?` fits a byte that is none")]
-    NoText,
-    /// Anything else that globs may not be.
-    #[error("{0}")]
-    Other(String),
-}
+use super::glob::{Glob, PatternError};
 
 /// A line in the syntax of gitignore(5).
 #[derive(Debug)]
