@@ -137,7 +137,7 @@ fn a_dry_run_into_a_new_folder_makes_nothing_and_needs_no_content() {
     let refused = machine.caddis("restore -n").arg(inside("latest", &source)).arg("target").ends_with(9);
     assert!(refused.stderr.contains("--overwrite"));
     let single = machine.caddis("restore -n").arg(inside("latest", &source.join("new"))).arg("a/b").ok();
-    assert!(single.text().starts_with("would restore 1 files"), "{}", single.transcript());
+    assert!(single.text().starts_with("would restore 1 file,"), "{}", single.transcript());
     assert!(!machine.path("a").exists());
 }
 
