@@ -10,11 +10,13 @@ use caddis::format::charter::{PrincipalStatement, StatementKind};
 use caddis::format::log::{self, Forgotten, Gc, Void};
 use caddis::format::metadata::Timestamp;
 use caddis::format::record::Extras;
+use caddis::format::snapshot::Body;
 use caddis::id::{ObjectId, PackId, SnapshotId};
 use caddis::keys::keyring::{Principal, Rights};
 use caddis::keys::signing::Signatory;
 use caddis::repo::Repository;
 use caddis::repo::charter::Author;
+use caddis::rewrite;
 use caddis::store::faulty::Call;
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName, Store, StoreError};
@@ -88,6 +90,36 @@ fn assert_comes_back_without(lab: &Lab, condemned: &HashSet<PackId>, id: Snapsho
         }
     }
     assert_same_tree(&lab.tree(), &lab.machine("fresh").restored(&left, id, &lab.source));
+}
+
+/// A snapshot that takes another one's place relies on no pack that a prune has named, whenever that was.
+#[test]
+fn a_snapshot_that_takes_anothers_place_relies_on_nothing_condemned() {
+    for is_before in [true, false] {
+        let lab = Lab::new();
+        lab.write_old_tree();
+        let saved = lab.machine.backup(&lab.store, &lab.source, &World::at(1)).unwrap().snapshot;
+        let world = World::at(2);
+        let owner = lab.machine.open(&lab.store, &world).unwrap();
+        let condemned = packs(&lab.store);
+        let record = log::encode_gc(&condemning(condemned.clone()), &owner.keyring, &owner.signatory).unwrap();
+        if is_before {
+            put(&lab.store, ObjectKind::Gc, &record);
+        }
+        let store = acting_at_put(&lab.store, ObjectKind::Pending, move |store, _| {
+            put(store, ObjectKind::Gc, &record);
+        });
+        let mut repository = lab.machine.open(&store, &world).unwrap();
+        let old = repository.snapshots(&world.cx()).unwrap().remove(0);
+        let body = Body { tags: vec!["kept".to_owned()], ..old.body.clone() };
+        let new = rewrite::replace(&mut repository, &old, body, &world.cx()).unwrap();
+
+        assert_comes_back_without(&lab, &condemned, new);
+        let [left] = &lab.machine.snapshots(&lab.store)[..] else { panic!("one snapshot is left") };
+        assert_eq!((left.id, left.header.original, &left.body.tags[..]), (new, Some(saved), &["kept".to_owned()][..]));
+        assert!(voids(&lab).contains(&(saved, format!("replaced by {new}"))));
+        assert!(names(&lab.store, ObjectKind::Pending).is_empty());
+    }
 }
 
 #[test]
