@@ -77,7 +77,7 @@ impl Store for MemoryStore {
     fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>, StoreError> {
         let objects = self.lock();
         let of_kind = objects.iter().filter(|(name, _)| name.kind() == kind);
-        Ok(of_kind.map(|(name, bytes)| Listed { id: name.id(), bytes: bytes.len() as u64 }).collect())
+        Ok(of_kind.map(|(name, bytes)| Listed { id: name.id(), bytes: bytes.len() as u64, modified: None }).collect())
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

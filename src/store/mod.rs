@@ -175,6 +175,9 @@ pub struct Listed {
     pub id: ObjectId,
     /// Its length in bytes.
     pub bytes: u64,
+    /// When it was put, by the clock of the store and as far as the store says so. A host or a copying tool may say anything:
+    /// nothing that must be safe may hang on it.
+    pub modified: Option<jiff::Timestamp>,
 }
 
 /// Why a store did not do what it was asked.

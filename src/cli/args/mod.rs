@@ -22,6 +22,7 @@ mod ls;
 mod restore;
 mod select;
 mod snapshots;
+mod span;
 mod stats;
 mod tag;
 mod why;

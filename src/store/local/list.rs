@@ -6,7 +6,7 @@ use super::*;
 impl LocalStore {
     pub(super) fn list_config(&self) -> Result<Vec<Listed>, StoreError> {
         match self.disk.open_file(ObjectKind::Config.folder()).and_then(|file| file.metadata()) {
-            Ok(metadata) => Ok(vec![Listed { id: ObjectName::CONFIG.id(), bytes: metadata.len() }]),
+            Ok(metadata) => Ok(vec![listed(ObjectName::CONFIG.id(), &metadata)]),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(vec![]),
             Err(error) => Err(failure(error)),
         }
@@ -23,6 +23,11 @@ impl LocalStore {
             ))),
         }
     }
+}
+
+fn listed(id: ObjectId, metadata: &fs::Metadata) -> Listed {
+    let modified = jiff::Timestamp::new(metadata.mtime(), i32::try_from(metadata.mtime_nsec()).unwrap_or(0)).ok();
+    Listed { id, bytes: metadata.len(), modified }
 }
 
 pub(super) fn list_flat(folder: &Path) -> Result<Vec<Listed>, StoreError> {
@@ -68,7 +73,7 @@ pub(super) fn object_at(
         if entry.depth() != depth || !entry.file_type().is_file() || (depth == 2 && !is_in_its_shard(&entry)) {
             return Ok(None);
         }
-        Ok(Some(Listed { id, bytes: entry.metadata()?.len() }))
+        Ok(Some(listed(id, &entry.metadata()?)))
     });
     match found {
         // Only an entry has a path and this depth: a folder that cannot be read is never passed over.

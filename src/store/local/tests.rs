@@ -228,7 +228,10 @@ fn a_listing_passes_over_what_is_no_object() {
         fs::create_dir(at(&store, &stray)).unwrap();
         symlink(at(&store, &kept), at(&store, &name_of(kind, b"link"))).unwrap();
         fs::create_dir_all(store.path().join(kind.folder()).join("lost+found/deeper")).unwrap();
-        assert_eq!(store.list(kind).unwrap(), [Listed { id: kept.id(), bytes: 4 }]);
+        let listed = store.list(kind).unwrap();
+        assert_eq!(listed.iter().map(|listed| (listed.id, listed.bytes)).collect::<Vec<_>>(), [(kept.id(), 4)]);
+        let written = fs::metadata(at(&store, &kept)).unwrap().mtime();
+        assert_eq!(listed[0].modified.map(jiff::Timestamp::as_second), Some(written));
     }
     let packs = store.path().join("packs");
     let id = ObjectId::of(b"kept").to_string();
