@@ -53,6 +53,7 @@ pub mod index;
 pub mod keys;
 pub mod listing;
 pub mod progress;
+pub mod protocol;
 pub mod repo;
 pub mod restore;
 pub mod rewrite;
