@@ -2,21 +2,23 @@
 //!
 //! W1 is [`Repository::look`], W2 is what a [`super::session::Session`] does.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::Repository;
 use super::rollback::Withheld;
 use super::session::Relied;
 use super::snapshots::SnapshotGraph;
 use super::state::{DeadRun, Run};
+use super::view::Stored;
 use crate::error::{Error, Result, with_causes};
 use crate::format::charter::HEADS_MAX;
 use crate::format::log::{self, Forgotten, Void};
 use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
 use crate::format::snapshot::{self, Body, Header};
-use crate::id::{ObjectId, PackId, SnapshotId};
+use crate::id::{ObjectId, SnapshotId};
 use crate::progress::Context;
+use crate::protocol::writer::{Commit, LookAgain, Looked};
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
 /// A prune that condemns something while a run commits makes it look again; so many in a row are no accident.
@@ -59,14 +61,16 @@ impl Repository {
         let graph = self.snapshot_graph(cx)?;
         let object = self.encode_snapshot(announcement, body, &graph)?;
         let id = SnapshotId::from(ObjectId::of(&object));
+        let announce = relied.view.condemned.relying_on(relied.packs.iter().copied().collect());
         run.announces(id)?;
         self.objects.put(ObjectKind::Pending, &object)?; // W3: from here on a root for every prune.
+        let look_again = announce.announced();
         self.withdraw(std::mem::take(earlier), "overtaken by a prune", cx)?;
-        if !self.still_usable(relied, cx)? {
+        let Some(commit) = self.look_again(look_again, cx)? else {
             return Ok(Attempt::Overtaken(id)); // W4
-        }
+        };
         self.objects.put(ObjectKind::Snapshots, &object)?; // W5
-        if self.is_void(id, cx)? {
+        if !commit.committed().is_saved(self.is_void(id, cx)?) {
             return Ok(Attempt::Overtaken(id)); // W6: declared dead, although it was not.
         }
         // It is saved; what fails from here on cannot change that any more.
@@ -99,19 +103,17 @@ impl Repository {
     }
 
     /// W4: the same gc names as at W1, or else every pack relied on is indexed and not condemned now.
-    fn still_usable(&self, relied: &Relied, cx: &Context<'_>) -> Result<bool> {
-        if self.gc_names()? == relied.view.condemned.names {
-            return Ok(true);
-        }
+    fn look_again(&self, step: LookAgain<Stored>, cx: &Context<'_>) -> Result<Option<Commit>> {
+        let reload = match step.names_listed(&self.gc_names()?) {
+            Looked::Same(commit) => return Ok(Some(commit)),
+            Looked::Changed(reload) => reload,
+        };
         let view = self.look(cx)?;
-        let mut missing: HashSet<PackId> = relied.packs.clone();
+        let mut indexed = BTreeSet::new();
         for pack in view.index.packs().map_err(|source| self.index_error(source))? {
-            let pack = pack.map_err(|source| self.index_error(source))?;
-            if view.condemned.spares(&pack.id) {
-                missing.remove(&pack.id);
-            }
+            indexed.insert(pack.map_err(|source| self.index_error(source))?.id);
         }
-        Ok(missing.is_empty())
+        Ok(reload.reloaded(&view.condemned, indexed))
     }
 
     /// W6: whether somebody declared the snapshot void. What was condemned by then does not matter: it was announced before.

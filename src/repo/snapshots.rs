@@ -235,7 +235,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        for id in self.condemned(cx)?.void {
+        for id in self.gc(cx)?.records.void() {
             voids.by_right.entry(id).or_insert_with(|| "removed by a prune".to_owned());
         }
         Ok(voids)

@@ -12,6 +12,8 @@ use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
 use crate::index::{self, LocalIndex};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
+use crate::protocol::writer::{self, LookAtIndex};
+use crate::protocol::{Gc, Names, Record};
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
 /// Listings that are tried when objects vanish between listing and reading, as they may while somebody prunes.
@@ -20,50 +22,65 @@ const LOOKS_MAX: usize = 8;
 /// Segments that are passed over as junk before the index is given up.
 const JUNK_MAX: usize = 64;
 
-/// What was condemned at a moment, and the names of the records that said so.
-#[derive(Clone, Debug, Default)]
-pub struct Condemned {
-    /// Every name in `gc/`. The same names later mean that nothing was condemned in between.
-    pub names: BTreeSet<ObjectId>,
-    /// Snapshots that a prune has found void and removed; nothing else says so any more.
-    pub void: BTreeSet<SnapshotId>,
-    packs: HashSet<PackId>,
+/// How things are named that lie in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stored;
+
+impl Names for Stored {
+    type Pack = PackId;
+    type Snapshot = SnapshotId;
+    type Record = ObjectId;
 }
 
-impl Condemned {
-    /// Whether a pack may be relied on.
-    pub fn spares(&self, pack: &PackId) -> bool {
-        !self.packs.contains(pack)
+/// What lay in `gc/` at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct GcListed {
+    /// Every name, also of what is junk. The same names later mean that nothing was condemned in between.
+    pub names: BTreeSet<ObjectId>,
+    /// What the records say.
+    pub records: Gc<Stored>,
+}
+
+impl GcListed {
+    /// W1: after this the index is listed.
+    pub fn before_index(self) -> LookAtIndex<Stored> {
+        writer::Begin.gc_listed(self.names, &self.records)
     }
 }
 
 /// A repository as it was seen at a moment: what was condemned, then the index.
 pub struct View {
     /// From before the index was listed.
-    pub condemned: Condemned,
+    pub condemned: LookAtIndex<Stored>,
     /// Exactly the listed segments.
     pub index: LocalIndex,
 }
 
 impl Repository {
-    /// Lists `gc/`, then the index.
+    /// Lists `gc/`, then the index: W1.
     pub fn look(&self, cx: &Context<'_>) -> Result<View> {
+        let (gc, index) = self.look_at_all(cx)?;
+        Ok(View { condemned: gc.before_index(), index })
+    }
+
+    /// Lists `gc/`, then the index.
+    pub fn look_at_all(&self, cx: &Context<'_>) -> Result<(GcListed, LocalIndex)> {
         let mut junk = BTreeSet::new();
         let key = blake3::derive_key("caddis local index key", self.keyring.domain.secret());
         let mut looks = 0;
         loop {
             looks += 1;
-            let looked = self.condemned(cx).and_then(|condemned| {
+            let looked = self.gc(cx).and_then(|gc| {
                 let listed = self.objects.list(ObjectKind::Index)?;
                 let listed: Vec<SegmentId> =
                     listed.iter().map(|segment| segment.id.into()).filter(|id| !junk.contains(id)).collect();
-                Ok((condemned, listed))
+                Ok((gc, listed))
             });
             let error = match looked {
-                Ok((condemned, listed)) => {
+                Ok((gc, listed)) => {
                     let opened = LocalIndex::open(&self.index_folder, &key, &listed, &mut |id| self.segment(id, cx));
                     match opened {
-                        Ok(index) => return Ok(View { condemned, index }),
+                        Ok(index) => return Ok((gc, index)),
                         Err(index::OpenError::Fetch { segment, source })
                             if (is_junk(&source) || is_unreadable(&source)) && junk.len() < JUNK_MAX =>
                         {
@@ -84,13 +101,13 @@ impl Repository {
         }
     }
 
-    /// What is condemned or dead now. A record that vanishes meanwhile was replaced by one that carries what it said.
-    pub fn condemned(&self, cx: &Context<'_>) -> Result<Condemned> {
+    /// What `gc/` says now. A record that vanishes meanwhile was replaced by one that carries what it said.
+    pub fn gc(&self, cx: &Context<'_>) -> Result<GcListed> {
         let mut looks = 1;
         loop {
-            match self.read_condemned(cx) {
+            match self.read_gc(cx) {
                 Err(error) if is_absent(&error) && looks < LOOKS_MAX => looks += 1,
-                condemned => return condemned,
+                read => return read,
             }
         }
     }
@@ -100,9 +117,9 @@ impl Repository {
         Ok(self.objects.list(ObjectKind::Gc)?.iter().map(|listed| listed.id).collect())
     }
 
-    fn read_condemned(&self, cx: &Context<'_>) -> Result<Condemned> {
-        let mut condemned = Condemned { names: self.gc_names()?, ..Condemned::default() };
-        for id in condemned.names.clone() {
+    fn read_gc(&self, cx: &Context<'_>) -> Result<GcListed> {
+        let mut listed = GcListed { names: self.gc_names()?, ..GcListed::default() };
+        for &id in &listed.names {
             let name = ObjectName::new(ObjectKind::Gc, id);
             let record = self
                 .objects
@@ -110,15 +127,19 @@ impl Repository {
                 .and_then(|bytes| self.decode(name, cx, |keyring| log::decode_gc(&bytes, keyring)));
             match record {
                 Ok(signed) => {
-                    condemned.packs.extend(signed.record.condemned);
-                    condemned.packs.extend(signed.record.dead);
-                    condemned.void.extend(signed.record.void);
+                    let log::Gc { condemned, dead, void, .. } = signed.record;
+                    let record = Record {
+                        condemned: condemned.into_iter().collect(),
+                        dead: dead.into_iter().collect(),
+                        void: void.into_iter().collect(),
+                    };
+                    listed.records.records.insert(id, record);
                 }
                 Err(error) if is_junk(&error) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(condemned)
+        Ok(listed)
     }
 
     /// Every pack that is there now, of both kinds.
