@@ -231,6 +231,11 @@ impl LocalIndex {
         Ok(())
     }
 
+    /// The segments whose rows these are.
+    pub fn segments(&self) -> BTreeSet<SegmentId> {
+        self.runs().iter().flat_map(|run| run.file.segments.iter().copied()).collect()
+    }
+
     /// Rows in all runs.
     pub fn counts(&self) -> Counts {
         self.runs().iter().fold(Counts::default(), |counts, run| Counts {

@@ -61,14 +61,28 @@ impl<'r> Reader<'r> {
         Self::start(repository, None, cx)
     }
 
+    /// A reader of what was there when `view` was taken.
+    pub fn of_view(repository: &'r Repository, view: Arc<View>, cx: &Context<'r>) -> Result<Self> {
+        Self::with_view(repository, Some(&repository.tree_cache), view, cx)
+    }
+
     fn start(repository: &'r Repository, tree_cache: Option<&'r TreeCache>, cx: &Context<'r>) -> Result<Self> {
         repository.require(Rights::READ)?;
-        let view = repository.look(cx)?;
+        Self::with_view(repository, tree_cache, Arc::new(repository.look(cx)?), cx)
+    }
+
+    fn with_view(
+        repository: &'r Repository,
+        tree_cache: Option<&'r TreeCache>,
+        view: Arc<View>,
+        cx: &Context<'r>,
+    ) -> Result<Self> {
+        repository.require(Rights::READ)?;
         Ok(Self {
             repository,
             context: *cx,
             tree_cache,
-            view: RwLock::new(Arc::new(view)),
+            view: RwLock::new(view),
             looked: Mutex::default(),
             blocks: Mutex::default(),
             trees: Mutex::default(),
@@ -252,9 +266,15 @@ impl<'r> Reader<'r> {
 
     /// The plaintext of a block in a stretch of its pack; its chunks are not proved yet.
     pub fn block_in(&self, stretch: &Stretch, location: &Location) -> Result<Vec<u8>> {
+        let coded = self.coded_block_in(stretch, location)?;
+        self.decode_block(location, &coded)
+    }
+
+    /// A block in a stretch of its pack, as it is coded there.
+    pub fn coded_block_in(&self, stretch: &Stretch, location: &Location) -> Result<Vec<u8>> {
         let sealed = stretch.cut(&range_of(location)?);
         let sealed = sealed.ok_or_else(|| damaged(location, "it lies elsewhere".to_owned()))?;
-        self.open_block(location, sealed.to_vec())
+        self.unseal_block(location, sealed.to_vec())
     }
 
     fn sealed_block(&self, location: &Location) -> Result<Vec<u8>> {
@@ -312,14 +332,23 @@ impl<'r> Reader<'r> {
 
     /// Unseals and decompresses a block.
     pub fn open_block(&self, location: &Location, sealed: Vec<u8>) -> Result<Vec<u8>> {
-        let row = &location.block;
-        let plain_len = row.plain_len as usize;
+        let coded = self.unseal_block(location, sealed)?;
+        self.decode_block(location, &coded)
+    }
+
+    /// Unseals a block, which stays as it is coded.
+    pub fn unseal_block(&self, location: &Location, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let keys = self.pack_keys(&location.pack).map_err(|error| damaged(location, error.to_string()))?;
+        keys.unseal_block(location.block.ordinal, sealed).map_err(|error| damaged(location, error.to_string()))
+    }
+
+    /// Decompresses what was unsealed.
+    pub fn decode_block(&self, location: &Location, coded: &[u8]) -> Result<Vec<u8>> {
+        let plain_len = location.block.plain_len as usize;
         if plain_len > BLOCK_BYTES_MAX {
             return Err(damaged(location, "it claims to be longer than any block".to_owned()));
         }
-        let keys = self.pack_keys(&location.pack).map_err(|error| damaged(location, error.to_string()))?;
-        let coded = keys.unseal_block(row.ordinal, sealed).map_err(|error| damaged(location, error.to_string()))?;
-        decompress(&coded, plain_len).map_err(|error| damaged(location, error.to_string()))
+        decompress(coded, plain_len).map_err(|error| damaged(location, error.to_string()))
     }
 
     fn pack_keys(&self, pack: &PackRow) -> std::result::Result<Arc<PackKeys>, PackKeyError> {

@@ -56,6 +56,8 @@ pub struct Block {
     pub raw: RawBlock,
     /// What they are.
     pub chunks: Vec<BlockChunk>,
+    /// Whether `raw` was taken over from another pack as it was coded there.
+    pub is_coded: bool,
 }
 
 /// Makes packs of blocks. After a failure it is spent and answers every call with that error.
@@ -258,6 +260,9 @@ impl Shared {
 
     fn pack(&self, block: &mut Block, worker: &mut Worker) -> Result<()> {
         let Worker { compressor, sealed, opened } = worker;
+        if block.is_coded {
+            return self.seal(block.kind, &block.chunks, block.raw.coded(), sealed, opened);
+        }
         let coded = if block.raw.plain().len() >= block.chunks.len() * SAMPLED_CHUNK_BYTES {
             compressor.compress(&block.raw)
         } else {
@@ -404,7 +409,7 @@ mod tests {
         let chunk = BlockChunk { id: ShortId([0; 20]), kind: ChunkKind::Data, len: plain.len().try_into().unwrap() };
         let mut raw = RawBlock::with_capacity(plain.len());
         raw.push(&plain);
-        Block { kind: PackKind::Data, raw, chunks: vec![chunk] }
+        Block { kind: PackKind::Data, raw, chunks: vec![chunk], is_coded: false }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::index::Location;
 use crate::keys::domain::ChunkKind;
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
-use crate::seal::compress::Compression;
+use crate::seal::compress::{Compression, RawBlock};
 use crate::store::ObjectKind;
 
 /// A block of contents comes as near as it can to so many plain bytes: nearly the ratio of a solid archive, and one file costs
@@ -145,11 +145,17 @@ impl<'r> Session<'r> {
         if plain.len() >= LARGE_CHUNK_BYTES {
             let mut raw = packer.blank(plain.len());
             raw.push(plain);
-            self.push(Block { kind: PackKind::of(kind), raw, chunks: vec![chunk] }, cx)?;
+            self.push(Block { kind: PackKind::of(kind), raw, chunks: vec![chunk], is_coded: false }, cx)?;
         } else {
             self.gather(kind, origin, plain, chunk, cx)?;
         }
         Ok(id)
+    }
+
+    /// Stores a block as it is coded in another pack, whatever of it is there already.
+    pub fn copy(&mut self, kind: PackKind, chunks: Vec<BlockChunk>, coded: Vec<u8>, cx: &Context<'_>) -> Result<()> {
+        self.claims.extend(chunks.iter().map(|chunk| chunk.id));
+        self.push(Block { kind, raw: RawBlock::from_coded(coded), chunks, is_coded: true }, cx)
     }
 
     /// Whether a chunk is new, and from now on this run's to store.
@@ -227,7 +233,7 @@ impl<'r> Session<'r> {
                     self.push(oldest, cx)?;
                 }
                 let raw = self.packer().blank(aim + LARGE_CHUNK_BYTES / 2);
-                let block = Block { kind: PackKind::of(kind), raw, chunks: Vec::new() };
+                let block = Block { kind: PackKind::of(kind), raw, chunks: Vec::new(), is_coded: false };
                 self.open.push_back((origin, block));
                 self.open.len() - 1
             }

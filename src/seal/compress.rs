@@ -110,14 +110,25 @@ impl RawBlock {
         self.0.extend_from_slice(plain);
     }
 
-    /// Takes all plaintext away, and keeps the room.
+    /// Takes all that it holds away, and keeps the room.
     pub fn clear(&mut self) {
-        self.0.truncate(CODEC_LEN);
+        self.0.clear();
+        self.0.push(CODEC_RAW);
     }
 
     /// The plaintext.
     pub fn plain(&self) -> &[u8] {
         &self.0[CODEC_LEN..]
+    }
+
+    /// A block that is coded already, with its codec byte: what [`Self::coded`] gives.
+    pub fn from_coded(coded: Vec<u8>) -> Self {
+        Self(coded)
+    }
+
+    /// Codec byte and what follows it.
+    pub fn coded(&self) -> &[u8] {
+        &self.0
     }
 
     /// Codec byte and the part of the plaintext that lies at `part`, as a block of its own.
