@@ -184,6 +184,14 @@ pub enum Error {
         /// Which.
         id: ChunkId,
     },
+    /// A snapshot cannot be followed to all that it needs, so that nobody can say what is needed no longer.
+    #[error("snapshot {} is damaged, so that nobody can say what else it needs", .snapshot.short())]
+    BrokenRoot {
+        /// Which.
+        snapshot: SnapshotId,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A block does not give what the index says.
     #[error("block {ordinal} of pack {pack} is damaged: {reason}")]
     DamagedBlock {
@@ -392,6 +400,10 @@ impl Error {
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),
+            Self::BrokenRoot { .. } => {
+                "nothing was deleted; `caddis check` says what is lost: forget the snapshot, or bring back what it lacks"
+                    .into()
+            }
             Self::MissingChunk { .. } | Self::DamagedBlock { .. } | Self::WrongHash { .. } => {
                 "run `caddis check --read-data` to see what else is affected".into()
             }

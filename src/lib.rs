@@ -54,6 +54,7 @@ pub mod keys;
 pub mod listing;
 pub mod progress;
 pub mod protocol;
+pub mod prune;
 pub mod repo;
 pub mod restore;
 pub mod rewrite;

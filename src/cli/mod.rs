@@ -21,6 +21,7 @@ mod key;
 mod ls;
 mod open;
 mod passphrase;
+mod prune;
 mod render;
 mod restore;
 mod select;
@@ -126,7 +127,7 @@ fn watch_signals(cancel: &Cancel) -> Result<()> {
 
 fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
     let clock = SystemClock::new();
-    let is_long_work = matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_));
+    let is_long_work = matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_) | Command::Prune(_));
     let console = Console::new(&cli.global, clock, is_long_work);
     let cx = Context { clock: &clock, progress: &console, cancel };
     let global = &cli.global;
@@ -142,6 +143,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Diff(args) => diff::run(global, args, &cx),
         Command::Stats(args) => stats::run(global, args, &console, &cx),
         Command::Tag(command) => tag::run(global, command, &cx),
+        Command::Prune(args) => prune::run(global, args, &console, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {

@@ -26,6 +26,11 @@ impl ChunkKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Data, Self::Node, Self::List, Self::Link, Self::Birth];
 
+    /// Whether such a chunk names others.
+    pub const fn leads_on(self) -> bool {
+        matches!(self, Self::Node | Self::List)
+    }
+
     /// The kind with this code.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|&kind| kind as u8 == code)

@@ -80,6 +80,11 @@ pub struct ListIndex<N: Names> {
 }
 
 impl<N: Names> ListIndex<N> {
+    /// Whose chunks are needed.
+    pub fn roots(&self) -> &BTreeSet<N::Snapshot> {
+        &self.roots
+    }
+
     /// With what `gc/` said and every pack that the index names after that.
     pub fn index_listed(self, gc: Gc<N>, indexed: BTreeSet<N::Pack>) -> Choose<N> {
         Choose { before: self, gc, indexed }
@@ -340,11 +345,17 @@ impl<N: Names> Delete<N> {
     /// nothing shall be left.
     pub fn deleted(self, removed: BTreeSet<N::Snapshot>) -> Finish<N> {
         let Self { own, dead, gc } = self;
-        let is_full = |record: &Record<N>| record.dead.len().max(record.void.len()) >= CARRIED_MAX;
-        let mut finished = Record { dead, void: removed, ..Record::default() };
-        for record in gc.records.values().filter(|record| !is_full(record)) {
+        let is_full = |record: &&Record<N>| record.dead.len().max(record.void.len()) >= CARRIED_MAX;
+        let mut void = removed;
+        let mut finished = Record { dead, ..Record::default() };
+        for record in gc.records.values() {
+            void.extend(&record.void);
             finished.dead.extend(&record.dead);
-            finished.void.extend(&record.void);
+        }
+        finished.void.extend(&void);
+        for full in gc.records.values().filter(is_full) {
+            finished.dead.retain(|pack| !full.dead.contains(pack));
+            finished.void.retain(|id| !full.void.contains(id));
         }
         // One that says just this already can stay as it is: whoever has listed its name need not look again.
         let same = gc.records.iter().find(|(_, record)| **record == finished).map(|(name, _)| *name);
@@ -357,7 +368,7 @@ impl<N: Names> Delete<N> {
         let superseded = gc.records.iter().filter(|(name, record)| own == Some(**name) || says_nothing_more(record));
         let superseded = superseded.map(|(name, _)| *name).filter(|name| same != Some(*name)).collect();
         let is_needed = same.is_none() && finished != Record::default();
-        Finish { superseded, finished: is_needed.then_some(finished) }
+        Finish { superseded, is_needed, finished, void }
     }
 }
 
@@ -365,14 +376,21 @@ impl<N: Names> Delete<N> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Finish<N: Names> {
     superseded: BTreeSet<N::Record>,
-    finished: Option<Record<N>>,
+    finished: Record<N>,
+    is_needed: bool,
+    void: BTreeSet<N::Snapshot>,
 }
 
 impl<N: Names> Finish<N> {
     /// What it says: the packs that are dead and the snapshots that are void, with those of all records that it supersedes.
     /// Nothing, if there is a record that says just that.
     pub fn record(&self) -> Option<&Record<N>> {
-        self.finished.as_ref()
+        self.is_needed.then_some(&self.finished)
+    }
+
+    /// Snapshots of which nothing needs to be left, once the record is there.
+    pub fn void(&self) -> &BTreeSet<N::Snapshot> {
+        &self.void
     }
 
     /// Records that are to be deleted once it is there. Of others' condemning records only those are among them whose packs

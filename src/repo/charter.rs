@@ -197,7 +197,7 @@ pub(crate) fn is_of_another_owner(error: &Error) -> bool {
 ///
 /// An object that says that it is newer is junk as well, unless somebody who may has signed it: before the first object of a
 /// later version is put, an owner makes a statement that earlier versions refuse.
-pub(super) fn is_junk(error: &Error) -> bool {
+pub(crate) fn is_junk(error: &Error) -> bool {
     match error {
         Error::WrongHash { .. } => true,
         Error::Object { source, .. } => !matches!(source, ObjectError::Record(RecordError::Newer { .. })),
@@ -207,6 +207,6 @@ pub(super) fn is_junk(error: &Error) -> bool {
 }
 
 /// Reports an object that is passed over.
-pub(super) fn report(cx: &Context<'_>, name: ObjectName, error: &Error) {
+pub(crate) fn report(cx: &Context<'_>, name: ObjectName, error: &Error) {
     cx.progress.problem(&Problem { item: name.path().into_bytes(), what: with_causes(error) });
 }

@@ -64,6 +64,11 @@ impl Objects {
         self.store.delete(&name).map_err(|source| self.error("delete", name, source))
     }
 
+    /// Objects were deleted: the store may keep something back again.
+    pub fn space_was_freed(&self) {
+        self.store.space_was_freed();
+    }
+
     /// Stores `config`, which exists once.
     pub fn put_config(&self, bytes: &[u8]) -> Result<()> {
         let name = ObjectName::CONFIG;

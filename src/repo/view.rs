@@ -163,7 +163,7 @@ impl Repository {
     }
 
     /// Fetches, opens and verifies a segment.
-    fn segment(&self, id: SegmentId, cx: &Context<'_>) -> Result<Segment> {
+    pub(crate) fn segment(&self, id: SegmentId, cx: &Context<'_>) -> Result<Segment> {
         let name = ObjectName::new(ObjectKind::Index, id);
         let bytes = self.objects.get(name, SEGMENT_BYTES_MAX)?;
         let signed = self.decode(name, cx, |keyring| log::decode_segment(&bytes, keyring))?;
@@ -202,6 +202,6 @@ pub(crate) fn is_unreadable(error: &Error) -> bool {
 }
 
 /// Whether an object was gone when it was asked for.
-pub(super) fn is_absent(error: &Error) -> bool {
+pub(crate) fn is_absent(error: &Error) -> bool {
     matches!(error, Error::Store { source: StoreError::Absent, .. })
 }

@@ -217,11 +217,6 @@ impl LocalStore {
         Ok(swept)
     }
 
-    /// Remakes the reserve after it was given up, if there is room; says whether it is there now.
-    pub fn restore_reserve(&self) -> bool {
-        self.make_reserve().is_ok()
-    }
-
     fn open_folder(path: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Self, OpenError> {
         // A later change of the working directory must not lead a listing elsewhere.
         let absolute = std::path::absolute(path).map_err(|error| refusal(path, error))?;
@@ -272,6 +267,11 @@ impl Store for LocalStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result.map_err(failure),
         }
+    }
+
+    fn space_was_freed(&self) {
+        // Ignored: a later prune tries again.
+        let _ = self.make_reserve();
     }
 }
 

@@ -246,6 +246,9 @@ pub trait Store: Send + Sync {
 
     /// Removes an object; one that is not there is success.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Objects were deleted, so that there may be room again for what a store keeps back for itself.
+    fn space_was_freed(&self) {}
 }
 
 /// What points to a store is one.
@@ -266,6 +269,9 @@ macro_rules! forward_store {
             }
             fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
                 (**self).delete(name)
+            }
+            fn space_was_freed(&self) {
+                (**self).space_was_freed();
             }
         }
     };

@@ -19,6 +19,7 @@ mod dump;
 mod init;
 mod key;
 mod ls;
+mod prune;
 mod restore;
 mod select;
 mod snapshots;
@@ -36,6 +37,7 @@ pub use dump::DumpArgs;
 pub use init::InitArgs;
 pub use key::{AddKeyArgs, KeyCommand, NewKeyArgs};
 pub use ls::LsArgs;
+pub use prune::{PruneArgs, PruneOptions};
 pub use restore::RestoreArgs;
 pub use select::SelectArgs;
 pub use snapshots::SnapshotsArgs;
@@ -134,6 +136,8 @@ pub enum Command {
     /// Change the tags of snapshots
     #[command(subcommand)]
     Tag(TagCommand),
+    /// Delete what no snapshot needs
+    Prune(PruneArgs),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
     /// Manage the passphrases and key files that open the repository

@@ -318,7 +318,8 @@ fn a_record_that_frees_space_may_use_the_reserve() {
         store.with_reserve(kind, full_until_given_up).unwrap();
         assert!(!reserve.exists());
         assert!(matches!(store.with_reserve(kind, || Err(StoreError::NoSpace)), Err(StoreError::NoSpace)));
-        assert!(store.restore_reserve());
+        store.space_was_freed();
+        assert!(reserve.exists());
         assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE_BYTES as u64);
     }
 }

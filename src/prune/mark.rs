@@ -1,0 +1,194 @@
+//! Marks what snapshots need: one byte for each row of the index, whatever the number of snapshots.
+
+use super::roots::Root;
+use crate::error::{Error, Result};
+use crate::format::index::ShortId;
+use crate::id::{ChunkId, SnapshotId};
+use crate::index::marks::Marks;
+use crate::index::{IndexError, LocalIndex, Location};
+use crate::progress::Context;
+use crate::repo::Repository;
+use crate::repo::fetch::{Reader, is_damage};
+use crate::repo::session::Origin;
+use crate::tree::closure::{Needed, for_each_needed};
+
+/// A snapshot that is announced or committed needs it.
+const LIVE: u8 = 1;
+
+/// A snapshot needs it that was forgotten and can still be brought back.
+const UNDO: u8 = 2;
+
+/// The other bits of a mark: whose bytes the chunk holds. A block never mixes files of two owners, also when it is copied.
+const OWNER_SHIFT: u32 = 2;
+
+/// Owners that are told apart; all others are taken for one.
+const OWNERS_MAX: u8 = 63;
+
+/// What needs the chunks of an index.
+pub(super) struct Needs<'a> {
+    repository: &'a Repository,
+    marks: Marks<'a, u8>,
+    owners: Vec<u32>,
+    /// Whether a root needs a chunk that the index does not have.
+    pub(super) is_missing: bool,
+    /// A root that needs a chunk which leads to others and is not in the index.
+    blind: Option<(SnapshotId, ChunkId)>,
+}
+
+fn broken_root(snapshot: SnapshotId, error: Error) -> Error {
+    if is_damage(&error) { Error::BrokenRoot { snapshot, source: Box::new(error) } } else { error }
+}
+
+/// Whether somebody needs a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A root.
+    Live,
+    /// Only what was forgotten and can still be brought back.
+    Undo,
+    /// Nobody.
+    None,
+}
+
+impl<'a> Needs<'a> {
+    pub(super) fn new(repository: &'a Repository, index: &'a LocalIndex) -> Self {
+        Self { repository, marks: Marks::new(index), owners: Vec::new(), is_missing: false, blind: None }
+    }
+
+    /// Marks all that these roots need. A folder that one of them leads to is read once.
+    ///
+    /// # Errors
+    /// A folder cannot be read: nobody knows what else is needed.
+    pub(super) fn mark_roots(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
+        for root in roots {
+            if let Some(missing) = self.mark(reader, root, LIVE, cx).map_err(|error| broken_root(root.id, error))? {
+                self.is_missing = true;
+                if missing.kind.leads_on() {
+                    self.blind = Some((root.id, missing.id));
+                }
+            }
+            cx.progress.done(1, 0);
+        }
+        Ok(())
+    }
+
+    /// Marks what else these need, which were forgotten. Of one that is damaged there is less to bring back.
+    pub(super) fn mark_forgotten(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
+        for root in roots {
+            match self.mark(reader, root, UNDO, cx) {
+                Err(error) if !is_damage(&error) => return Err(error),
+                Ok(None) => {}
+                _ => {
+                    let id = root.id.short();
+                    cx.progress.note(&format!("{id} was forgotten and is damaged: it cannot be brought back whole"));
+                }
+            }
+            cx.progress.done(1, 0);
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// A root needs a chunk which is nowhere and leads to others: what these are, nobody can say.
+    pub(super) fn require_sight(&self) -> Result<()> {
+        match self.blind {
+            Some((root, id)) => Err(broken_root(root, Error::MissingChunk { id })),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers one chunk that is not in the index, if there is any: one that leads to others before one that does not.
+    fn mark(
+        &mut self,
+        reader: &Reader<'_>,
+        root: &Root,
+        flag: u8,
+        cx: &Context<'_>,
+    ) -> Result<Option<Needed>> {
+        let mut missing: Option<Needed> = None;
+        for_each_needed(reader, &root.body, cx.cancel, &mut |needed| {
+            let owner = needed.owner.map_or(0, |owner| number_of(&mut self.owners, owner));
+            let mark = self.marks.of(&ShortId::from(needed.id)).map_err(|source| self.repository.index_error(source))?;
+            let Some(mark) = mark else {
+                if missing.is_none_or(|known| !known.kind.leads_on()) {
+                    missing = Some(*needed);
+                }
+                return Ok(false);
+            };
+            let is_new = *mark & (LIVE | flag) == 0;
+            if *mark == 0 {
+                *mark = owner << OWNER_SHIFT;
+            }
+            *mark |= flag;
+            Ok(is_new)
+        })?;
+        Ok(missing)
+    }
+
+    /// Who needs a chunk of the index.
+    pub(super) fn of(&mut self, id: &ShortId) -> Result<Need> {
+        Ok(match self.mark_of(id)? & (LIVE | UNDO) {
+            0 => Need::None,
+            UNDO => Need::Undo,
+            _ => Need::Live,
+        })
+    }
+
+    /// Whose bytes a chunk of data holds, as far as owners are told apart.
+    pub(super) fn owner_of(&mut self, id: &ShortId) -> Result<Origin> {
+        let number = usize::from(self.mark_of(id)? >> OWNER_SHIFT);
+        Ok(match number.checked_sub(1) {
+            Some(owner) => Origin::User(self.owners.get(owner).copied().unwrap_or(u32::MAX)),
+            None => Origin::Stream,
+        })
+    }
+
+    fn mark_of(&mut self, id: &ShortId) -> Result<u8> {
+        Ok(self.marks.of(id).map_err(|source| self.repository.index_error(source))?.map_or(0, |mark| *mark))
+    }
+}
+
+/// The number of an owner, from 1.
+fn number_of(owners: &mut Vec<u32>, owner: u32) -> u8 {
+    let known = owners.iter().position(|known| *known == owner);
+    let place = known.unwrap_or_else(|| {
+        if owners.len() + 1 < usize::from(OWNERS_MAX) {
+            owners.push(owner);
+        }
+        owners.len() - usize::from(owners.last() == Some(&owner))
+    });
+    u8::try_from(place + 1).map_or(OWNERS_MAX, |number| number.min(OWNERS_MAX))
+}
+
+/// Calls `each` for every chunk of an index, with all rows of it that may be believed: where somebody who can read describes
+/// it, the others' rows do not count.
+pub(super) fn for_each_chunk(
+    repository: &Repository,
+    index: &LocalIndex,
+    cx: &Context<'_>,
+    each: &mut dyn FnMut(&ShortId, &[Location]) -> Result<()>,
+) -> Result<()> {
+    let broken = |source: IndexError| repository.index_error(source);
+    let mut rows: Vec<Location> = Vec::new();
+    let mut current = None;
+    for (number, chunk) in index.chunks().map_err(broken)?.enumerate() {
+        if number % 4096 == 0 {
+            cx.cancel.check()?;
+        }
+        let (id, location) = chunk.map_err(broken)?;
+        if let Some(last) = current.filter(|last| *last != id) {
+            each(&last, believed(repository, &mut rows))?;
+            rows.clear();
+        }
+        current = Some(id);
+        rows.push(location);
+    }
+    current.map_or(Ok(()), |last| each(&last, believed(repository, &mut rows)))
+}
+
+pub(super) fn believed<'r>(repository: &Repository, rows: &'r mut Vec<Location>) -> &'r [Location] {
+    if rows.len() > 1 && rows.iter().any(|row| repository.trusts(&row.pack)) {
+        rows.retain(|row| repository.trusts(&row.pack));
+    }
+    rows
+}

@@ -1,0 +1,178 @@
+//! What the store lists, and which snapshots are roots: everything that is announced or committed and not void.
+//!
+//! A listing is believed only as far as it explains what was there before. An object whose seal or signature fails is junk:
+//! reported, not obeyed, not in the way. One that needs a newer version, or whose bytes are not those of its name, ends a
+//! prune: whoever wrote it may need what would be deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::format::index::PackKind;
+use crate::format::log::{self, Forgotten, LOG_BYTES_MAX, Signed};
+use crate::format::snapshot::{self, Body, SNAPSHOT_BYTES_MAX, SealedSnapshot};
+use crate::id::{ObjectId, PackId, SnapshotId};
+use crate::keys::keyring::Rights;
+use crate::progress::Context;
+use crate::protocol::Voids;
+use crate::repo::Repository;
+use crate::repo::charter::{is_junk, report};
+use crate::repo::view::{Stored, is_absent};
+use crate::store::{Listed, ObjectKind, ObjectName};
+
+/// Packs that are there, of both kinds.
+pub(super) type Packs = BTreeMap<PackId, (PackKind, Listed)>;
+
+/// Lists `packs/` and `trees/`.
+pub(super) fn packs(repository: &Repository) -> Result<Packs> {
+    let mut packs = Packs::new();
+    for kind in [PackKind::Data, PackKind::Tree] {
+        let listed = repository.objects.list(kind.object_kind())?;
+        packs.extend(listed.into_iter().map(|object| (PackId::from(object.id), (kind, object))));
+    }
+    Ok(packs)
+}
+
+/// Lists the ids of one kind.
+pub(super) fn ids(repository: &Repository, kind: ObjectKind) -> Result<BTreeSet<SnapshotId>> {
+    Ok(repository.objects.list(kind)?.iter().map(|object| object.id.into()).collect())
+}
+
+/// A record in `forgotten/`.
+pub(super) struct ForgottenRecord {
+    pub(super) name: ObjectId,
+    /// What it calls void.
+    pub(super) ids: BTreeSet<SnapshotId>,
+}
+
+/// What is void, by whose word, and since when.
+#[derive(Default)]
+pub(super) struct Forgetting {
+    /// For the protocol.
+    pub(super) voids: Voids<Stored>,
+    /// Of what is void by right, the earliest moment that somebody says, or the store.
+    pub(super) since: BTreeMap<SnapshotId, Timestamp>,
+    /// The records.
+    pub(super) records: Vec<ForgottenRecord>,
+    /// What `gc/` calls void: nothing else may say so any more.
+    pub(super) removed: BTreeSet<SnapshotId>,
+}
+
+/// Reads `forgotten/` and then `gc/`. Of what somebody who may only write calls void, that counts which they have announced
+/// themselves: `pending` is looked into for that.
+pub(super) fn forgetting(
+    repository: &Repository,
+    pending: &BTreeSet<SnapshotId>,
+    cx: &Context<'_>,
+) -> Result<Forgetting> {
+    let mut found = Forgetting::default();
+    for listed in repository.objects.list(ObjectKind::Forgotten)? {
+        let name = ObjectName::new(ObjectKind::Forgotten, listed.id);
+        let record = repository
+            .objects
+            .get(name, LOG_BYTES_MAX)
+            .and_then(|bytes| repository.decode(name, cx, |keyring| log::decode_forgotten(&bytes, keyring)));
+        match record {
+            Ok(signed) => found.add(repository, &listed, signed, pending, cx)?,
+            Err(error) if is_absent(&error) => {}
+            Err(error) if is_junk(&error) => report(cx, name, &error),
+            Err(error) => return Err(error),
+        }
+    }
+    found.removed = repository.gc(cx)?.records.void().collect();
+    found.voids.by_right.extend(&found.removed);
+    Ok(found)
+}
+
+impl Forgetting {
+    fn add(
+        &mut self,
+        repository: &Repository,
+        listed: &Listed,
+        signed: Signed<Forgotten>,
+        pending: &BTreeSet<SnapshotId>,
+        cx: &Context<'_>,
+    ) -> Result<()> {
+        let is_by_right = signed.maker.rights.contains(Rights::FORGET);
+        let ids = signed.record.entries.iter().map(|entry| entry.snapshot).collect();
+        for entry in &signed.record.entries {
+            let id = entry.snapshot;
+            if is_by_right {
+                self.voids.by_right.insert(id);
+                // The later of what its maker says and what the store says; of several records the earliest.
+                let since = entry.time.to_jiff().max(listed.modified).unwrap_or(Timestamp::MIN);
+                self.since.entry(id).and_modify(|known| *known = since.min(*known)).or_insert(since);
+            } else if pending.contains(&id)
+                && let Some(sealed) = open(repository, ObjectKind::Pending, id, cx)?
+                && sealed.header.writer == signed.maker.key.principal()
+            {
+                self.voids.by_writer.insert(id);
+            }
+        }
+        self.records.push(ForgottenRecord { name: listed.id, ids });
+        Ok(())
+    }
+}
+
+/// A snapshot whose chunks are needed.
+pub(super) struct Root {
+    pub(super) id: SnapshotId,
+    pub(super) body: Body,
+}
+
+/// Opens roots. What is gone was moved on or withdrawn by its writer since it was listed.
+pub(super) fn open_all<'i>(
+    repository: &Repository,
+    ids: impl IntoIterator<Item = &'i SnapshotId>,
+    cx: &Context<'_>,
+) -> Result<Vec<Root>> {
+    let mut roots = Vec::new();
+    for &id in ids {
+        cx.cancel.check()?;
+        // A root moves from `pending/` to `snapshots/`, so that it is never in neither while it is looked for in this order.
+        for kind in [ObjectKind::Pending, ObjectKind::Snapshots] {
+            let Some(sealed) = open(repository, kind, id, cx)? else { continue };
+            let name = ObjectName::new(kind, id);
+            match sealed.open_body(&repository.keyring).map_err(|source| Error::Object { object: name, source }) {
+                Ok(body) => roots.push(Root { id, body }),
+                Err(error) if is_junk(&error) => report(cx, name, &error),
+                Err(error) => return Err(error),
+            }
+            break;
+        }
+    }
+    Ok(roots)
+}
+
+/// Opens the header of a snapshot; nothing if it is gone or junk.
+///
+/// # Errors
+/// Its bytes are not those of its name, or a newer version is needed: it cannot be told what it needs.
+fn open(
+    repository: &Repository,
+    kind: ObjectKind,
+    id: SnapshotId,
+    cx: &Context<'_>,
+) -> Result<Option<SealedSnapshot>> {
+    let name = ObjectName::new(kind, id);
+    let opened = repository
+        .objects
+        .get(name, SNAPSHOT_BYTES_MAX)
+        .and_then(|bytes| repository.decode(name, cx, |keyring| snapshot::decode_object(&bytes, keyring)));
+    match opened {
+        Ok(sealed) => Ok(Some(sealed)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error @ Error::WrongHash { .. }) => Err(error),
+        Err(error @ Error::Object { .. }) if is_newer(&error) => Err(error),
+        Err(error) if is_junk(&error) => {
+            report(cx, name, &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_newer(error: &Error) -> bool {
+    matches!(error, Error::Object { source, .. } if source.is_newer())
+}

@@ -1,0 +1,377 @@
+//! One prune from P1 to P6.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::judge::{self, Before, Now};
+use super::mark::Needs;
+use super::plan::{Limits, Plan};
+use super::repack::{Copied, Copying};
+use super::roots::{self, Forgetting, Packs, Root};
+use super::segments::{self, Merged};
+use super::tally::Tally;
+use super::{Options, Report};
+use crate::error::{Error, Result, with_causes};
+use crate::format::log;
+use crate::format::record::Extras;
+use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
+use crate::index::LocalIndex;
+use crate::progress::Context;
+use crate::protocol::Record;
+use crate::protocol::pruner::{Announce, Begin, Choose, Merge};
+use crate::repo::Repository;
+use crate::repo::fetch::Reader;
+use crate::repo::view::{GcListed, Stored, View};
+use crate::store::{ObjectKind, ObjectName, StoreError};
+
+/// One prune at work.
+pub(super) struct Prune<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a Options,
+    pub(super) cx: &'a Context<'a>,
+    pub(super) started: Duration,
+}
+
+/// What P1 has listed.
+struct Listed {
+    known: BTreeSet<SnapshotId>,
+    packs: Packs,
+    pending: BTreeSet<SnapshotId>,
+    snapshots: BTreeSet<SnapshotId>,
+    forgetting: Forgetting,
+    /// Forgotten snapshots that can be brought back, and until when.
+    undo: Vec<(SnapshotId, Timestamp)>,
+}
+
+/// What P1 has seen and marked.
+struct Seen<'s> {
+    listed: &'s Listed,
+    view: &'s View,
+    gc: GcListed,
+    reader: &'s Reader<'s>,
+    needs: Needs<'s>,
+    tally: Tally,
+    is_missing: bool,
+}
+
+/// What P3 leaves: the step to take next, the segments that were seen, and whether these name what is dead.
+struct Judged {
+    step: Merge<Stored>,
+    segments: BTreeSet<SegmentId>,
+    names_dead: bool,
+    condemned: u64,
+}
+
+impl Prune<'_> {
+    fn is_over(&self) -> bool {
+        let used = self.cx.clock.elapsed().saturating_sub(self.started);
+        self.options.max_time.is_some_and(|most| used >= most)
+    }
+
+    /// So long before now; as long ago as there are times, if that is beyond all of them.
+    fn ago(&self, span: Span) -> Timestamp {
+        let now = self.cx.clock.now().to_zoned(TimeZone::system());
+        now.checked_sub(span).map_or(Timestamp::MIN, |then| then.timestamp())
+    }
+
+    pub(super) fn run(&self, tell: Option<&mut dyn FnMut(&Report)>) -> Result<Report> {
+        let Self { repository, cx, .. } = *self;
+        let known = self.known()?;
+        // P1, in this order.
+        let packs = roots::packs(repository)?;
+        let step = Begin.packs_listed::<Stored>(packs.keys().copied().collect());
+        let pending = roots::ids(repository, ObjectKind::Pending)?;
+        let step = step.pending_listed(pending.clone());
+        let snapshots = roots::ids(repository, ObjectKind::Snapshots)?;
+        let step = step.snapshots_listed(snapshots.clone());
+        let forgetting = roots::forgetting(repository, &pending, cx)?;
+        self.require_known(&known, &snapshots, &forgetting)?;
+        let mut step = step.voids_listed(&forgetting.voids);
+        let live = roots::open_all(repository, step.roots(), cx)?;
+        let undo = self.undo(&snapshots, &forgetting);
+        let forgotten = roots::open_all(repository, undo.iter().map(|(id, _)| id), cx)?;
+        cx.progress.ahead((live.len() + forgotten.len()) as u64, 0);
+        let listed = Listed { known, packs, pending, snapshots, forgetting, undo };
+        loop {
+            let (gc, index) = repository.look_at_all(cx)?;
+            let view = Arc::new(View { condemned: gc.clone().before_index(), index });
+            let choose = step.index_listed(gc.records.clone(), self.indexed(&view.index)?);
+            let reader = Reader::of_view(repository, Arc::clone(&view), cx)?;
+            let seen = self.look_through(&listed, &view, gc, &reader, (&live, &forgotten))?;
+            if seen.is_missing
+                && let Some(again) = choose.list_again()
+            {
+                step = again;
+                continue;
+            }
+            seen.needs.require_sight()?;
+            return self.carry_out(choose, seen, tell);
+        }
+    }
+
+    /// Snapshots that must be there or void.
+    fn known(&self) -> Result<BTreeSet<SnapshotId>> {
+        let (snapshots, graph) = self.repository.history(self.cx)?;
+        match self.repository.compare_or_note(&graph, self.cx)? {
+            Some(withheld) => Err(withheld.into_error(self.repository.objects.location())),
+            None => Ok(snapshots.into_iter().map(|snapshot| snapshot.id).collect()),
+        }
+    }
+
+    /// A listing that lacks what was there a moment ago is no listing.
+    fn require_known(
+        &self,
+        known: &BTreeSet<SnapshotId>,
+        snapshots: &BTreeSet<SnapshotId>,
+        forgetting: &Forgetting,
+    ) -> Result<()> {
+        let is_gone = |id: &&SnapshotId| !snapshots.contains(*id) && !forgetting.voids.by_right.contains(*id);
+        let gone: Vec<SnapshotId> = known.iter().filter(is_gone).copied().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Withheld { location: self.repository.objects.location(), snapshots: gone, statements: 0 })
+    }
+
+    fn undo(&self, snapshots: &BTreeSet<SnapshotId>, forgetting: &Forgetting) -> Vec<(SnapshotId, Timestamp)> {
+        let from = self.ago(self.options.undo_window);
+        let is_there = |(id, _): &(&SnapshotId, &Timestamp)| snapshots.contains(*id) && !forgetting.removed.contains(*id);
+        let recent = forgetting.since.iter().filter(is_there).filter(|(_, since)| **since > from);
+        recent
+            .map(|(&id, since)| {
+                let end = since.to_zoned(TimeZone::system()).checked_add(self.options.undo_window);
+                (id, end.map_or(Timestamp::MAX, |end| end.timestamp()))
+            })
+            .collect()
+    }
+
+    fn indexed(&self, index: &LocalIndex) -> Result<BTreeSet<PackId>> {
+        let broken = |source| self.repository.index_error(source);
+        index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
+    }
+
+    fn look_through<'s>(
+        &'s self,
+        listed: &'s Listed,
+        view: &'s View,
+        gc: GcListed,
+        reader: &'s Reader<'s>,
+        (live, forgotten): (&[Root], &[Root]),
+    ) -> Result<Seen<'s>> {
+        let mut needs = Needs::new(self.repository, &view.index);
+        needs.mark_roots(reader, live, self.cx)?;
+        needs.mark_forgotten(reader, forgotten, self.cx)?;
+        let tally = Tally::of(self.repository, &listed.packs, &gc.records, &view.index, &mut needs, self.cx)?;
+        let is_missing = needs.is_missing || tally.is_missing;
+        Ok(Seen { listed, view, gc, reader, needs, tally, is_missing })
+    }
+
+    fn carry_out(
+        &self,
+        choose: Choose<Stored>,
+        mut seen: Seen<'_>,
+        tell: Option<&mut dyn FnMut(&Report)>,
+    ) -> Result<Report> {
+        let mut report = self.report(&seen);
+        let Some(tell) = tell else { return Ok(report) };
+        tell(&report);
+        let copied = self.copy(&mut seen, &report.plan)?;
+        report.damaged = copied.damaged;
+        let mut condemned = report.plan.condemned.clone();
+        condemned.extend(&copied.packs);
+        let roots = choose.roots().clone();
+        let announce = choose.chosen(condemned, seen.is_missing);
+        let judged = match announce.record() {
+            None => self.without_announcement(announce, &seen)?,
+            Some(record) => self.announce(announce, record, &mut seen, &roots)?,
+        };
+        report.rescued = judged.condemned - judged.step.dead().len() as u64;
+        report.repacked = copied.packs.intersection(judged.step.dead()).count() as u64;
+        report.stored_bytes = copied.stored_bytes;
+        self.finish(judged, &seen, &mut report)?;
+        Ok(report)
+    }
+
+    fn report(&self, seen: &Seen<'_>) -> Report {
+        let limits = Limits {
+            unused: self.options.max_unused,
+            repack: self.options.max_repack,
+            young_from: self.ago(self.options.min_age),
+            pack_bytes: u64::from(self.repository.config.pack_bytes),
+        };
+        let plan = Plan::of(&seen.tally, &seen.gc.records, &limits);
+        let ends = || seen.listed.undo.iter().map(|(_, end)| *end);
+        let undo_until = ends().min().zip(ends().max()).filter(|_| plan.undo_bytes > 0);
+        Report { plan, undo_until, is_missing: seen.is_missing, ..Report::default() }
+    }
+
+    /// Copies what is needed of packs that shall go. Where there is no room for that, they stay.
+    fn copy(&self, seen: &mut Seen<'_>, plan: &Plan) -> Result<Copied> {
+        let Seen { reader, view, tally, needs, .. } = seen;
+        let copying = Copying {
+            repository: self.repository,
+            reader,
+            index: &view.index,
+            tally,
+            plan,
+            is_over: &|| self.is_over(),
+        };
+        self.cx.progress.ahead(plan.copies.len() as u64, plan.copied_bytes);
+        match copying.run(needs, self.cx) {
+            Err(error) if is_no_space(&error) => {
+                self.cx.progress.note(&format!("nothing was copied: {}", with_causes(&error)));
+                Ok(Copied::default())
+            }
+            copied => copied,
+        }
+    }
+
+    fn without_announcement(&self, announce: Announce<Stored>, seen: &Seen<'_>) -> Result<Judged> {
+        let step = announce.nothing_announced();
+        let names_dead = self.indexed(&seen.view.index)?.iter().any(|pack| step.drops(pack));
+        Ok(Judged { step, segments: seen.view.index.segments(), names_dead, condemned: 0 })
+    }
+
+    /// P2 and P3.
+    fn announce(
+        &self,
+        announce: Announce<Stored>,
+        record: Record<Stored>,
+        seen: &mut Seen<'_>,
+        roots: &BTreeSet<SnapshotId>,
+    ) -> Result<Judged> {
+        let Self { repository, cx, .. } = *self;
+        let condemned = record.condemned.len() as u64;
+        let own = self.put_record(record)?; // P2
+        let pending = roots::ids(repository, ObjectKind::Pending)?;
+        let step = announce.announced(own).pending_listed(pending.clone());
+        let snapshots = roots::ids(repository, ObjectKind::Snapshots)?;
+        let step = step.snapshots_listed(snapshots.clone());
+        let forgetting = roots::forgetting(repository, &pending, cx)?;
+        self.require_known(&seen.listed.known, &snapshots, &forgetting)?;
+        let mut step = step.voids_listed(&forgetting.voids);
+        let packs_before: BTreeSet<PackId> = seen.listed.packs.keys().copied().collect();
+        loop {
+            let (gc, index) = repository.look_at_all(cx)?;
+            let view = Arc::new(View { condemned: gc.clone().before_index(), index });
+            let indexed = self.indexed(&view.index)?;
+            let relist = step.index_listed(gc.records, indexed.clone());
+            let packs: BTreeSet<PackId> = roots::packs(repository)?.keys().copied().collect();
+            let mut judge = relist.packs_listed(packs.clone());
+            let reader = Reader::of_view(repository, Arc::clone(&view), cx)?;
+            let mut before = Before {
+                index: &seen.view.index,
+                needs: &mut seen.needs,
+                roots,
+                names: &seen.gc.names,
+                packs: &packs_before,
+            };
+            let now = Now { index: &view.index, reader: &reader, names: &gc.names, packs: &packs, own };
+            judge::judge(repository, &mut judge, &mut before, &now, cx)?;
+            if let Some(again) = judge.list_again() {
+                step = again;
+                continue;
+            }
+            let step = judge.judged();
+            let names_dead = indexed.iter().any(|pack| step.drops(pack));
+            return Ok(Judged { step, segments: view.index.segments(), names_dead, condemned });
+        }
+    }
+
+    /// Puts a gc record and answers its name.
+    fn put_record(&self, record: Record<Stored>) -> Result<ObjectId> {
+        let Record { condemned, dead, void } = record;
+        let record = log::Gc {
+            condemned: condemned.into_iter().collect(),
+            dead: dead.into_iter().collect(),
+            void: void.into_iter().collect(),
+            time: self.cx.clock.now().into(),
+            extras: Extras::default(),
+        };
+        let Repository { keyring, signatory, objects, .. } = self.repository;
+        let bytes = log::encode_gc(&record, keyring, signatory)
+            .map_err(|source| Error::Encode { what: "a gc record", source })?;
+        Ok(objects.put(ObjectKind::Gc, &bytes)?.id())
+    }
+
+    /// P4, P5 and P6.
+    fn finish(&self, judged: Judged, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        let Judged { step, segments, names_dead, .. } = judged;
+        let merge = || -> Result<Merged> {
+            let merged = segments::merge(self.repository, &segments, names_dead, &step, self.cx)?;
+            segments::delete(self.repository, &merged)?;
+            Ok(merged)
+        };
+        // Where there is no room for a segment, there is after the packs are deleted; that the index names what is gone harms
+        // nobody, for it is condemned.
+        let merged = match merge() {
+            Err(error) if is_no_space(&error) => None,
+            merged => Some(merged?),
+        };
+        let dead: BTreeSet<PackId> = step.dead().clone();
+        self.delete_packs(&dead, seen, report)?;
+        let merged = match merged {
+            Some(merged) => merged,
+            None => merge()?,
+        };
+        report.merged = (merged.superseded.len() as u64, merged.put);
+        let undo: BTreeSet<SnapshotId> = seen.listed.undo.iter().map(|(id, _)| *id).collect();
+        let forgetting = &seen.listed.forgetting;
+        let void = forgetting.voids.by_right.iter().filter(|id| !undo.contains(*id));
+        let finish = step.merged().deleted(void.copied().collect());
+        if let Some(record) = finish.record() {
+            self.put_record(record.clone())?; // P6
+        }
+        for &name in finish.superseded() {
+            self.repository.objects.delete(ObjectName::new(ObjectKind::Gc, name))?;
+        }
+        self.delete_void(finish.void(), seen, report)?;
+        self.repository.objects.space_was_freed();
+        Ok(())
+    }
+
+    /// P5.
+    fn delete_packs(&self, dead: &BTreeSet<PackId>, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        for id in dead {
+            let Some((kind, object)) = seen.listed.packs.get(id) else { continue };
+            self.cx.cancel.check()?;
+            if self.is_over() {
+                report.is_stopped = true;
+                return Ok(());
+            }
+            self.repository.objects.delete(ObjectName::new(kind.object_kind(), *id))?;
+            report.deleted.packs += 1;
+            report.deleted.bytes += object.bytes;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is left of void snapshots, and of announcements whose snapshots are committed.
+    fn delete_void(&self, void: &BTreeSet<SnapshotId>, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        let Listed { pending, snapshots, forgetting, .. } = seen.listed;
+        let objects = &self.repository.objects;
+        for &id in snapshots.intersection(void) {
+            objects.delete(ObjectName::new(ObjectKind::Snapshots, id))?;
+            report.removed += 1;
+        }
+        for &id in pending.iter().filter(|id| void.contains(*id) || snapshots.contains(*id)) {
+            objects.delete(ObjectName::new(ObjectKind::Pending, id))?;
+        }
+        for record in forgetting.records.iter().filter(|record| record.ids.is_subset(void)) {
+            objects.delete(ObjectName::new(ObjectKind::Forgotten, record.name))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_no_space(error: &Error) -> bool {
+    match error {
+        Error::Store { source, .. } => matches!(source, StoreError::NoSpace),
+        Error::Spent(error) => is_no_space(error),
+        _ => false,
+    }
+}
