@@ -1,6 +1,7 @@
 //! [`Objects`]: a store whose answers are checked and whose errors name object and place.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::id::ObjectId;
@@ -10,12 +11,26 @@ use crate::store::{ByteRange, Listed, ObjectKind, ObjectName, Store, StoreError}
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn Store>,
+    /// One count for all clones.
+    requests: Arc<AtomicU64>,
 }
 
 impl Objects {
     /// The objects in `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, requests: Arc::default() }
+    }
+
+    /// How often the store was asked for anything, by this value and all its clones. A listing counts once, and whatever the
+    /// store repeats by itself is not known here.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The store, for one request.
+    fn ask(&self) -> &dyn Store {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        &*self.store
     }
 
     /// Where they are, for messages.
@@ -26,14 +41,14 @@ impl Objects {
     /// Stores bytes under the name that their hash gives, and answers that name.
     pub fn put(&self, kind: ObjectKind, bytes: &[u8]) -> Result<ObjectName> {
         let name = ObjectName::new(kind, ObjectId::of(bytes));
-        self.store.put(&name, bytes).map_err(|source| self.error("store", name, source))?;
+        self.ask().put(&name, bytes).map_err(|source| self.error("store", name, source))?;
         Ok(name)
     }
 
     /// The whole object, proved by its hash. `config` has no such proof; its signature is checked by whoever decodes it.
     pub fn get(&self, name: ObjectName, limit: u64) -> Result<Vec<u8>> {
         let bytes =
-            self.store.get(&name, ByteRange::Whole { limit }).map_err(|source| self.error("read", name, source))?;
+            self.ask().get(&name, ByteRange::Whole { limit }).map_err(|source| self.error("read", name, source))?;
         if name != ObjectName::CONFIG && ObjectId::of(&bytes) != name.id() {
             return Err(Error::WrongHash { object: name });
         }
@@ -51,17 +66,17 @@ impl Objects {
 
     /// Part of an object; proved by nothing but what is sealed in it.
     pub fn get_range(&self, name: ObjectName, range: ByteRange) -> Result<Vec<u8>> {
-        self.store.get(&name, range).map_err(|source| self.error("read", name, source))
+        self.ask().get(&name, range).map_err(|source| self.error("read", name, source))
     }
 
     /// Every object of a kind, or an error.
     pub fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>> {
-        self.store.list(kind).map_err(|source| Error::List { kind, location: self.location(), source })
+        self.ask().list(kind).map_err(|source| Error::List { kind, location: self.location(), source })
     }
 
     /// Removes an object; one that is not there is success.
     pub fn delete(&self, name: ObjectName) -> Result<()> {
-        self.store.delete(&name).map_err(|source| self.error("delete", name, source))
+        self.ask().delete(&name).map_err(|source| self.error("delete", name, source))
     }
 
     /// Objects were deleted: the store may keep something back again.
@@ -72,9 +87,9 @@ impl Objects {
     /// Stores `config`, which exists once.
     pub fn put_config(&self, bytes: &[u8]) -> Result<()> {
         let name = ObjectName::CONFIG;
-        match self.store.put(&name, bytes) {
+        match self.ask().put(&name, bytes) {
             Ok(()) => Ok(()),
-            Err(StoreError::Denied(_)) if self.store.get(&name, ByteRange::At { offset: 0, len: 1 }).is_ok() => {
+            Err(StoreError::Denied(_)) if self.ask().get(&name, ByteRange::At { offset: 0, len: 1 }).is_ok() => {
                 Err(Error::RepositoryExists { location: self.location() })
             }
             Err(source) => Err(self.error("store", name, source)),
@@ -83,5 +98,29 @@ impl Objects {
 
     fn error(&self, action: &'static str, object: ObjectName, source: StoreError) -> Error {
         Error::Store { action, object, location: self.location(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn every_request_counts_whatever_comes_of_it_and_whichever_clone_makes_it() {
+        let objects = Objects::new(Arc::new(MemoryStore::new()));
+        let clone = objects.clone();
+        let name = clone.put(ObjectKind::Index, b"bytes").unwrap();
+        assert_eq!(objects.requests(), 1);
+        assert_eq!(objects.get(name, 10).unwrap(), b"bytes");
+        assert_eq!(clone.get_range(name, ByteRange::Last { len: 2 }).unwrap(), b"es");
+        assert_eq!(objects.list(ObjectKind::Index).unwrap().len(), 1);
+        objects.delete(name).unwrap();
+        assert_eq!(objects.get_if_present(name, 10).unwrap(), None);
+        assert_eq!((objects.requests(), clone.requests()), (6, 6));
+        // A second `config` is refused, and looked at to tell why.
+        objects.put_config(b"config").unwrap();
+        assert!(matches!(objects.put_config(b"other"), Err(Error::RepositoryExists { .. })));
+        assert_eq!(objects.requests(), 9);
     }
 }
