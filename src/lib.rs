@@ -18,6 +18,7 @@
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
 //! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
+//! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
 //! | [`source`], [`target`], [`dirs`] | the live file system, read and written by folder handle |
 //! | [`catalog`] | what this machine remembers of what it saved |
@@ -57,6 +58,7 @@ pub mod protocol;
 pub mod prune;
 pub mod repo;
 pub mod restore;
+pub mod retention;
 pub mod rewrite;
 pub mod seal;
 pub mod select;

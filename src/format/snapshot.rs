@@ -286,6 +286,11 @@ pub fn encode_object(
     Ok(object)
 }
 
+/// Whether a snapshot with these tags has the one that is wanted; of several joined by `,`, all.
+pub fn have_all_tags(tags: &[String], wanted: &str) -> bool {
+    wanted.split(',').all(|wanted| tags.iter().any(|own| own == wanted))
+}
+
 /// A snapshot whose header is open and whose signature has been verified.
 #[derive(Debug)]
 pub struct SealedSnapshot {

@@ -126,14 +126,13 @@ pub struct Filter {
 
 impl Filter {
     /// Whether a snapshot is among those meant.
-    pub fn admits(&self, snapshot: &Snapshot) -> bool {
-        let Body { hosts, tags, paths, .. } = &snapshot.body;
-        let has_all_tags = |wanted: &String| wanted.split(',').all(|tag| tags.iter().any(|own| own == tag));
+    pub fn admits(&self, candidate: &Snapshot) -> bool {
+        let Body { hosts, tags, paths, .. } = &candidate.body;
         (self.hosts.is_empty() || self.hosts.iter().any(|host| hosts.contains(host)))
-            && (self.tags.is_empty() || self.tags.iter().any(has_all_tags))
+            && (self.tags.is_empty() || self.tags.iter().any(|wanted| snapshot::have_all_tags(tags, wanted)))
             && self.paths.iter().all(|path| paths.contains(path))
             && (self.labels.is_empty()
-                || self.labels.iter().any(|label| snapshot.header.label.as_deref() == Some(label)))
+                || self.labels.iter().any(|label| candidate.header.label.as_deref() == Some(label)))
     }
 }
 
