@@ -48,6 +48,17 @@ impl Repository {
         own: Option<SnapshotId>,
         cx: &Context<'_>,
     ) -> Result<Option<Withheld>> {
+        let (withheld, remembered) = self.compare(graph, own, cx)?;
+        remembered.map(|()| withheld)
+    }
+
+    /// What is missing, and whether what is new could be remembered.
+    fn compare(
+        &self,
+        graph: &SnapshotGraph,
+        own: Option<SnapshotId>,
+        cx: &Context<'_>,
+    ) -> Result<(Option<Withheld>, Result<()>)> {
         let seen = self.state.seen();
         let mut withheld = self.missing(graph, &seen, &self.statements);
         if !withheld.is_empty() {
@@ -58,21 +69,19 @@ impl Repository {
         statements.extend(&withheld.statements);
         let snapshots = graph.remember(own, &seen.snapshots);
         let now = Seen { snapshots, statements, given_up: seen.given_up.clone() };
-        if now != seen {
-            self.state.set_seen(&now)?;
-        }
-        Ok((!withheld.is_empty()).then_some(withheld))
+        let remembered = if now == seen { Ok(()) } else { self.state.set_seen(&now) };
+        Ok(((!withheld.is_empty()).then_some(withheld), remembered))
     }
 
-    /// [`Self::compare_history`] for somebody who only reads: on a rescue system, where nothing can be remembered, nothing is.
+    /// [`Self::compare_history`] for somebody who adds nothing: on a rescue system, or a full disk, where nothing can be
+    /// remembered, nothing is.
     pub fn compare_or_note(&self, graph: &SnapshotGraph, cx: &Context<'_>) -> Result<Option<Withheld>> {
-        self.compare_history(graph, None, cx).or_else(|error| match error {
-            Error::Io { .. } => {
-                cx.progress.note(&with_causes(&error));
-                Ok(None)
-            }
-            error => Err(error),
-        })
+        let (withheld, remembered) = self.compare(graph, None, cx)?;
+        match remembered {
+            Err(error @ Error::Io { .. }) => cx.progress.note(&with_causes(&error)),
+            remembered => remembered?,
+        }
+        Ok(withheld)
     }
 
     /// Takes what the repository shows now for all that there ever was.

@@ -16,7 +16,9 @@ use caddis::repo::rollback::Withheld;
 use caddis::store::faulty::Call;
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName, Store};
+use rustix::io::Errno;
 
+use crate::disk::{FailingDisk, Failure, Steps};
 use crate::lab::{Lab, Machine, World, assert_same_tree, hooked, names, random_bytes, sources};
 
 /// A run that may find something missing.
@@ -83,6 +85,23 @@ fn a_vanished_snapshot_is_missed_by_its_maker_until_that_is_accepted() {
     accept(&lab.machine, &lab.store);
     assert_eq!(missing(&lab.machine, &lab.store), None);
     save(&lab.machine, &lab, 6);
+}
+
+/// On a full disk, where what is new cannot be remembered, nothing was said of what is missing either.
+#[test]
+fn who_cannot_remember_what_is_new_still_misses_what_is_gone() {
+    let lab = lab();
+    save(&lab.machine, &lab, 1);
+    let older = copy_of(&lab);
+    let newest = save(&lab.machine, &lab, 2);
+    lab.machine("beta").backup(&older, &lab.source, &World::at(3)).unwrap();
+    let full = Failure { steps: Steps::Changes, errno: Errno::NOSPC, lasts: true };
+    let disk = FailingDisk::new(&lab.machine.places.state, full, 0);
+    let world = World::at(90);
+    let repository = lab.machine.watched_by(disk.clone()).open(&older, &world).unwrap();
+    let graph = repository.snapshot_graph(&world.cx()).unwrap();
+    assert_eq!(repository.compare_or_note(&graph, &world.cx()).unwrap(), only(newest));
+    assert!(disk.has_failed());
 }
 
 #[test]
