@@ -254,6 +254,14 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
+    /// A policy would forget all snapshots of a group.
+    #[error("this policy keeps none of the {snapshots} snapshots of {group}")]
+    KeepsNothing {
+        /// What they have in common, as people write it.
+        group: String,
+        /// How many there are.
+        snapshots: usize,
+    },
     /// No snapshot fits what was asked for.
     #[error("no snapshot `{wanted}`")]
     NoSuchSnapshot {
@@ -343,6 +351,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::LastSlot { .. }
             | Self::SlotInUse { .. }
+            | Self::KeepsNothing { .. }
             | Self::TargetNotEmpty { .. }
             | Self::TargetExists { .. }
             | Self::TargetGuarded { .. } => 9,
@@ -397,6 +406,7 @@ impl Error {
             }
             Self::TargetExists { can_overwrite: false, .. } => "choose another name".into(),
             Self::TargetGuarded { .. } => "if `--delete` shall work there, say so with `--yes`".into(),
+            Self::KeepsNothing { .. } => "keep more, or say with `--allow-empty` that all of them shall go".into(),
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),

@@ -16,7 +16,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
-//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`] | one operation each |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
@@ -48,6 +48,7 @@ pub mod diff;
 pub mod dirs;
 pub mod env;
 pub mod error;
+pub mod forget;
 pub mod format;
 pub mod id;
 pub mod index;

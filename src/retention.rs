@@ -1,9 +1,9 @@
 //! Which snapshots of a group a policy keeps, and why. Pure: the time zone and what time it is are handed in.
 //!
-//! The rules are restic's. Snapshots are taken from the newest to the oldest. A count keeps the newest snapshot of each of so
-//! many hours, days, weeks (ISO 8601), months or years of local time in which there is one; while it is not reached, the
-//! oldest snapshot of all is kept as well, so that the history grows as long as it may. A duration goes back from the newest
-//! snapshot, not from now: who makes no backups for a while loses none for that.
+//! The rules are restic's. Snapshots are taken from the newest to the oldest. A count keeps the newest snapshot of each of
+//! so many hours, days, weeks (ISO 8601), months or years of local time in which there is one; while it is not reached,
+//! the oldest snapshot of all is kept as well, so that the history grows as long as it may. A duration goes back from the
+//! newest snapshot, not from now: who makes no backups for a while loses none for that.
 //!
 //! A snapshot whose time lies ahead is kept and otherwise passed over: one made while a clock was wrong would else be the
 //! newest for years, and push out all that are.
@@ -143,8 +143,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Judges the snapshots of one group; the verdicts stand in the same order. Of two with the same time the later one in the list
-/// counts as newer.
+/// Judges the snapshots of one group; the verdicts stand in the same order. Of two with the same time the later one in the
+/// list counts as newer.
 pub fn judge(policy: &Policy, group: &[Candidate<'_>], now: Timestamp, zone: &TimeZone) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::default(); group.len()];
     let mut counted = Vec::new();
@@ -225,8 +225,8 @@ mod tests {
 
     const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Pacific/Apia", "UTC"];
 
-    /// Days on which something is odd: clocks go forward or back in one of the zones, a year of weeks ends, and the day that
-    /// Apia left out.
+    /// Days on which something is odd: clocks go forward or back in one of the zones, a year of weeks ends, and the day
+    /// that Apia left out.
     const ODD_DAYS: [&str; 8] = [
         "2026-03-29T00:00:00Z",
         "2026-10-25T00:00:00Z",

@@ -15,6 +15,7 @@ pub mod color;
 mod complete;
 mod diff;
 mod dump;
+mod forget;
 mod init;
 mod items;
 mod key;
@@ -144,6 +145,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Stats(args) => stats::run(global, args, &console, &cx),
         Command::Tag(command) => tag::run(global, command, &cx),
         Command::Prune(args) => prune::run(global, args, &console, &cx),
+        Command::Forget(args) => forget::run(global, args, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {

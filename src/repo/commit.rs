@@ -127,13 +127,18 @@ impl Repository {
         if announced.is_empty() {
             return Ok(());
         }
+        self.declare_void(&announced, reason, cx)?;
+        announced.into_iter().try_for_each(|id| self.drop_pending(id))
+    }
+
+    /// Declares snapshots void by one record, which every later run reads. What they are made of stays until it is pruned.
+    pub fn declare_void(&self, snapshots: &[SnapshotId], reason: &str, cx: &Context<'_>) -> Result<()> {
         let time = cx.clock.now().into();
-        let entries = announced.iter().map(|&snapshot| Void { snapshot, reason: reason.to_owned(), time }).collect();
+        let entries = snapshots.iter().map(|&snapshot| Void { snapshot, reason: reason.to_owned(), time }).collect();
         let record = Forgotten { entries, extras: Extras::default() };
         let bytes = log::encode_forgotten(&record, &self.keyring, &self.signatory)
             .map_err(|source| Error::Encode { what: "a forgotten record", source })?;
-        self.objects.put(ObjectKind::Forgotten, &bytes)?;
-        announced.into_iter().try_for_each(|id| self.drop_pending(id))
+        self.objects.put(ObjectKind::Forgotten, &bytes).map(drop)
     }
 
     /// Withdraws what runs of this user on this machine announced before their process ended. What goes wrong with one of

@@ -69,6 +69,11 @@ impl Objects {
         self.ask().get(&name, range).map_err(|source| self.error("read", name, source))
     }
 
+    /// Whether listings tell by a clock of their own when objects were put.
+    pub fn has_own_clock(&self) -> bool {
+        self.store.has_own_clock()
+    }
+
     /// Every object of a kind, or an error.
     pub fn list(&self, kind: ObjectKind) -> Result<Vec<Listed>> {
         self.ask().list(kind).map_err(|source| Error::List { kind, location: self.location(), source })

@@ -208,6 +208,10 @@ impl<S: Store> Store for FaultyStore<S> {
         }
         Err(injected())
     }
+
+    fn has_own_clock(&self) -> bool {
+        self.inner.has_own_clock()
+    }
 }
 
 fn injected() -> StoreError {
@@ -313,6 +317,10 @@ impl<S: Store> Store for CountingStore<S> {
         self.count(name.kind(), Counts { deletes: 1, ..Counts::default() });
         self.inner.delete(name)
     }
+
+    fn has_own_clock(&self) -> bool {
+        self.inner.has_own_clock()
+    }
 }
 
 /// A store that calls a closure before each operation.
@@ -360,6 +368,10 @@ impl<S: Store, F: Fn(Call<'_>) -> Result<(), StoreError> + Send + Sync> Store fo
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         (self.hook)(Call::Delete(name))?;
         self.inner.delete(name)
+    }
+
+    fn has_own_clock(&self) -> bool {
+        self.inner.has_own_clock()
     }
 }
 

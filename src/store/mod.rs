@@ -249,6 +249,11 @@ pub trait Store: Send + Sync {
 
     /// Objects were deleted, so that there may be room again for what a store keeps back for itself.
     fn space_was_freed(&self) {}
+
+    /// Whether [`Listed::modified`] comes from a clock that is not that of whoever puts objects.
+    fn has_own_clock(&self) -> bool {
+        false
+    }
 }
 
 /// What points to a store is one.
@@ -272,6 +277,9 @@ macro_rules! forward_store {
             }
             fn space_was_freed(&self) {
                 (**self).space_was_freed();
+            }
+            fn has_own_clock(&self) -> bool {
+                (**self).has_own_clock()
             }
         }
     };

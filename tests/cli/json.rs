@@ -147,6 +147,7 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("stats", &json("stats").ok());
     schema.expect("why", &json("why source/file source/folder/excluded --exclude excluded").ok());
     schema.expect("tag", &json("tag add c latest").ok());
+    schema.expect("forget", &json("forget --keep-daily 1 --keep-tag c --group-by host,paths,tags --dry-run").ok());
     schema.expect("restore", &json("restore latest target").ok());
     schema.expect("restore", &json("restore -v --overwrite always --delete latest target").ok());
     let only = json("restore").arg(inside("latest", &source.join("later"))).arg("single");
@@ -168,7 +169,7 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("check", &json("check").ends_with(4));
 
     let defined: BTreeSet<String> = schema.schema["$defs"].as_object().unwrap().keys().cloned().collect();
-    let parts = ["snapshot", "snapshot_summary", "chunk_bytes"].map(str::to_owned);
+    let parts = ["snapshot", "snapshot_summary", "chunk_bytes", "forget_group", "forget_reason"].map(str::to_owned);
     let unseen: Vec<_> =
         defined.iter().filter(|name| !schema.fitted.contains(*name) && !parts.contains(name)).collect();
     assert!(unseen.iter().all(|name| SELDOM.contains(&name.as_str())), "nothing was seen of {unseen:?}");

@@ -17,6 +17,7 @@ mod diff;
 mod dry_run;
 mod dump;
 mod exit_codes;
+mod forget;
 mod interrupt;
 mod json;
 mod keys;

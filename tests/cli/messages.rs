@@ -127,6 +127,8 @@ fn what_is_named(all: &mut Transcript) {
     all.add("A path with `..`", machine.caddis("ls latest:/a/../b"));
     all.add("A folder where a file is wanted", machine.caddis("cat latest:/"));
     all.add("A filter that admits nothing", machine.caddis("restore latest target --host another"));
+    all.add("An unknown snapshot to forget", machine.caddis("forget nothing"));
+    all.add("A policy that keeps nothing", machine.caddis("forget --keep-last 0 --group-by paths"));
     all.add("Nothing but missing sources", machine.caddis("backup missing"));
     all.add("An empty source", machine.caddis("backup").arg(""));
 }
@@ -161,6 +163,11 @@ fn words(all: &mut Transcript) {
     all.add("A part that is none", machine.caddis("check --read-data-subset 13/12"));
     all.add("Options that exclude each other", machine.caddis("check --storage --read-data"));
     all.add("No tag", machine.caddis("tag add").arg("").arg("latest"));
+    all.add("Nothing to forget by", machine.caddis("forget"));
+    all.add("Snapshots to forget and a policy", machine.caddis("forget latest --keep-last 1"));
+    all.add("A count that is none", machine.caddis("forget --keep-daily some"));
+    all.add("A duration that is none", machine.caddis("forget --keep-within week"));
+    all.add("Groups that are none", machine.caddis("forget --keep-last 1 --group-by label"));
     all.add("A switch that is neither on nor off", machine.caddis("snapshots").env("CADDIS_JSON", "maybe"));
 }
 

@@ -22,6 +22,7 @@ mod damage;
 mod damage_matrix;
 mod disk;
 mod failing_disk;
+mod forget;
 mod forgetful;
 mod interrupted;
 mod keys;

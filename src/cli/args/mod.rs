@@ -16,6 +16,7 @@ mod cat;
 mod check;
 mod diff;
 mod dump;
+mod forget;
 mod init;
 mod key;
 mod ls;
@@ -34,6 +35,7 @@ pub use cat::CatArgs;
 pub use check::CheckArgs;
 pub use diff::DiffArgs;
 pub use dump::DumpArgs;
+pub use forget::{ForgetArgs, KeepArgs};
 pub use init::InitArgs;
 pub use key::{AddKeyArgs, KeyCommand, NewKeyArgs};
 pub use ls::LsArgs;
@@ -138,6 +140,8 @@ pub enum Command {
     Tag(TagCommand),
     /// Delete what no snapshot needs
     Prune(PruneArgs),
+    /// Forget snapshots, by name or by a policy
+    Forget(Box<ForgetArgs>),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
     /// Manage the passphrases and key files that open the repository
