@@ -1,4 +1,4 @@
-//! [`Catalog`]: what this machine remembers of what it has saved, in an SQLite database in the cache folder.
+//! [`Catalog`]: what this machine remembers of what it has saved and checked, in an SQLite database in the cache folder.
 //!
 //! Deleting it loses nothing, and it is never authority: what it says of a file is used only while the file looks the same,
 //! and the chunks it names must be in the repository. Every row is
@@ -32,6 +32,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use crate::format::name::TreePath;
 use crate::id::{ID_LEN, PackId};
 
+mod proofs;
 pub mod row;
 mod staging;
 
@@ -42,7 +43,7 @@ use staging::{Change, Staging};
 const APPLICATION_ID: i32 = 0x6361_6464;
 
 /// Of tables and rows, and of the nodes that rows hold. A catalog of another version is made anew.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// Longer than any save takes, and short enough that nobody notices.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,6 +73,7 @@ const SCHEMA: &str = "
     CREATE TABLE whole (key BLOB PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE totals (sources BLOB PRIMARY KEY, items INTEGER NOT NULL, bytes INTEGER NOT NULL);
     CREATE TABLE owners (is_group INTEGER NOT NULL, id INTEGER NOT NULL, name BLOB, PRIMARY KEY (is_group, id));
+    CREATE TABLE proofs (pack BLOB PRIMARY KEY, data BLOB NOT NULL);
 ";
 
 /// Why the catalog cannot be used.
@@ -347,12 +349,17 @@ impl Catalog {
                 saved => return saved,
             }
         } else {
-            let Self { folder, key, database, .. } = self;
-            drop(database);
-            Self::discard(&folder)?;
-            return Self::open_once(&folder, key)?.try_save(changes, outcome, owners);
+            return self.made_anew()?.try_save(changes, outcome, owners);
         }
         Ok(())
+    }
+
+    /// An empty one in its place.
+    fn made_anew(self) -> Result<Self, CatalogError> {
+        let Self { folder, key, database, .. } = self;
+        drop(database);
+        Self::discard(&folder)?;
+        Self::open_once(&folder, key)
     }
 
     fn try_save(&self, changes: Changes, outcome: &Outcome, owners: &[OwnerName]) -> Result<(), CatalogError> {

@@ -27,13 +27,15 @@ pub(super) struct Findings {
     bytes: AtomicU64,
 }
 
-#[derive(Default)]
-struct Errors {
+/// What is wrong at some moment.
+#[derive(Clone, Default)]
+pub(super) struct Errors {
     by_object: BTreeMap<ObjectName, Error>,
     leftovers: BTreeSet<ObjectName>,
     path_bytes: usize,
 }
 
+#[derive(Clone)]
 struct Error {
     what: String,
     snapshots: BTreeSet<SnapshotId>,
@@ -60,6 +62,28 @@ impl Findings {
     /// Whether nothing is wrong so far.
     pub(super) fn are_none(&self) -> bool {
         self.lock().by_object.is_empty()
+    }
+
+    /// Whether something is wrong with an object.
+    pub(super) fn has(&self, object: ObjectName) -> bool {
+        self.lock().by_object.contains_key(&object)
+    }
+
+    /// What is wrong so far.
+    pub(super) fn errors(&self) -> Errors {
+        self.lock().clone()
+    }
+
+    /// Goes back to what was wrong `before`, so that all trees can be walked again. What is said of `found` stays, but not what
+    /// it costs.
+    pub(super) fn go_back(&self, before: Errors, found: &[ObjectName]) {
+        let mut errors = self.lock();
+        let after = std::mem::replace(&mut *errors, before);
+        for object in found {
+            if let Some(error) = after.by_object.get(object) {
+                errors.entry(*object, || error.what.clone());
+            }
+        }
     }
 
     /// Forgets what is wrong; answers of which objects it was said, so that they can be looked at again.
@@ -155,6 +179,7 @@ impl Findings {
             packs_read: self.packs_read.into_inner(),
             bytes: self.bytes.into_inner(),
             withheld: None,
+            proof: None,
             is_interrupted: false,
         }
     }

@@ -31,6 +31,7 @@
 //! A snapshot that is gone without a word is known from those whose writers had seen it, or from what this machine remembers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::error::{Error, Result, with_causes};
 use crate::id::{ObjectId, SnapshotId};
@@ -47,6 +48,9 @@ mod gate;
 mod lists;
 mod pack;
 mod packs;
+mod proofs;
+mod reading;
+mod rolling;
 mod small;
 pub mod storage;
 mod subset;
@@ -54,7 +58,9 @@ mod trees;
 mod unnamed;
 
 use findings::Findings;
-use packs::Reading;
+use packs::Packs;
+pub use proofs::Proof;
+use reading::Reading;
 pub use subset::Subset;
 use unnamed::Unnamed;
 
@@ -80,6 +86,11 @@ pub enum ReadData {
     Suspects,
     /// Of a part of all packs, too.
     Subset(Subset),
+    /// Of those that were proved longest ago, or never, until so much time has passed since the command began; of one at least.
+    Rolling {
+        /// By the clock's own count.
+        budget: Duration,
+    },
     /// Of all packs.
     All,
 }
@@ -102,6 +113,8 @@ pub struct Report {
     pub bytes: u64,
     /// What this machine has seen in the repository earlier and is not there now.
     pub withheld: Option<Withheld>,
+    /// What of the data was proved, if any was to be read that did not have to be.
+    pub proof: Option<Proof>,
     /// Whether the user put an end to it. What was found stands; there may be more, and what it costs may not be known yet.
     pub is_interrupted: bool,
 }
@@ -183,17 +196,23 @@ impl Report {
 pub fn check(repository: &Repository, options: &Options, cx: &Context<'_>) -> Result<Report> {
     repository.require(Rights::READ)?;
     let findings = Findings::default();
-    let ended = look(repository, options, &findings, cx);
-    findings.into_report(ended)
+    let mut reading = Reading::new(repository, options, cx);
+    let ended = look(repository, &mut reading, &findings, cx);
+    let proof = reading.finish(repository, &findings, cx);
+    Ok(Report { proof, ..findings.into_report(ended)? })
 }
 
-fn look(repository: &Repository, options: &Options, findings: &Findings, cx: &Context<'_>) -> Result<Option<Withheld>> {
+fn look(
+    repository: &Repository,
+    reading: &mut Reading<'_>,
+    findings: &Findings,
+    cx: &Context<'_>,
+) -> Result<Option<Withheld>> {
     small::check(repository, None, findings, cx)?;
-    let mut reading = Reading::new(options);
     let mut rounds = 1;
     let graph = loop {
         let before = Standing::of(repository)?;
-        let graph = look_at_snapshots(repository, &mut reading, findings, cx)?;
+        let graph = look_at_snapshots(repository, reading, findings, cx)?;
         if findings.are_none() || rounds == ROUNDS_MAX || Standing::of(repository)? == before {
             break graph;
         }
@@ -218,10 +237,21 @@ fn look_at_snapshots(
     let (snapshots, graph) = repository.history(&silent)?;
     small::miss_snapshots(&graph, findings);
     let reader = Reader::open_uncached(repository, &silent)?;
-    let packs = packs::check(repository, &reader.view(), reading, findings, cx)?;
-    let mut unnamed = Unnamed::new(repository, packs.unnamed());
-    let ground = trees::Ground { reader: &reader, packs: &packs, findings, cx };
-    trees::check(&ground, &mut unnamed, &snapshots)?;
+    let mut packs = packs::check(repository, &reader.view(), reading, findings, cx)?;
+    let walk = |packs: &Packs| {
+        let mut unnamed = Unnamed::new(repository, packs.unnamed());
+        trees::check(&trees::Ground { reader: &reader, packs, findings, cx }, &mut unnamed, &snapshots)
+    };
+    let before = reading.has_turn_ahead().then(|| findings.errors());
+    walk(&packs)?;
+    if let Some(before) = before {
+        // Comes last, so that the budget cuts nothing else short.
+        let bad = rolling::check(repository, &reader.view(), &mut packs, reading, findings, cx)?;
+        if !bad.is_empty() {
+            findings.go_back(before, &bad);
+            walk(&packs)?;
+        }
+    }
     Ok(graph)
 }
 

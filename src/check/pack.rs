@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::PACK_BYTES_MAX;
 use crate::error::{Error, Result, with_causes};
-use crate::format::index::{BlockRow, PackKind, PackRow, ShortId};
+use crate::format::index::{BlockRow, PackKey, PackKind, PackRow, ShortId};
 use crate::format::pack::{
     BLOCK_BYTES_MAX, BLOCK_OVERHEAD, Directory, DirectoryBlock, FOOTER_LEN, Footer, HEADER_LEN, PackHeader, PackKeys,
 };
@@ -83,6 +83,10 @@ pub(super) struct FoundChunk {
 impl Candidate {
     pub(super) fn name(&self) -> ObjectName {
         ObjectName::new(self.kind.object_kind(), self.id)
+    }
+
+    pub(super) fn key(&self) -> PackKey {
+        (self.id, self.kind)
     }
 
     /// Looks at header, footer and directory only; answers whether all is well, and how many bytes that took.

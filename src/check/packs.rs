@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::iter::Peekable;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use rayon::prelude::*;
 
 use super::findings::Findings;
 use super::gate::Gate;
 use super::pack::{Candidate, Described, Verdict};
-use super::{Options, PACK_BYTES_MAX, ReadData, finding_of};
+use super::reading::Reading;
+use super::{PACK_BYTES_MAX, finding_of};
 use crate::error::{Error, Result, with_causes};
-use crate::format::index::{BlockRow, PackKind, PackRow};
+use crate::format::index::{BlockRow, PackKey, PackKind, PackRow};
 use crate::id::PackId;
 use crate::index::{IndexError, Location};
 use crate::progress::Context;
@@ -21,12 +23,9 @@ use crate::repo::view::View;
 /// Bytes that the first look at a pack takes at most, unless its directory is mostly padding.
 const GLANCE_BYTES: u64 = 64 << 10;
 
-/// A pack by its two names: somebody could put one under both.
-type PackKey = (PackId, PackKind);
-
 /// What is known of all packs: where chunks can be read from.
 pub(super) struct Packs {
-    there: BTreeMap<PackKey, u64>,
+    there: Arc<BTreeMap<PackKey, u64>>,
     /// In the index.
     named: HashSet<PackKey>,
     /// Descriptions that lead to nothing.
@@ -56,6 +55,12 @@ impl Packs {
     pub(super) fn unnamed(&self) -> Vec<Candidate> {
         let unnamed = self.there.iter().filter(|(key, _)| !self.named.contains(key));
         unnamed.map(|(&(id, kind), &bytes)| Candidate { id, kind, bytes, rows: Vec::new() }).collect()
+    }
+
+    /// One of them, as the index describes it.
+    pub(super) fn candidate(&self, (id, kind): PackKey, rows: Vec<Described>) -> Option<Candidate> {
+        let bytes = *self.there.get(&(id, kind))?;
+        Some(Candidate { id, kind, bytes, rows })
     }
 
     fn learn(&mut self, key: PackKey, verdict: Verdict) {
@@ -92,27 +97,20 @@ pub(super) fn check(
     reading.begin(&packs.there)?;
     let ahead = |(key, bytes): (&PackKey, &u64)| if reading.wants(key) { *bytes } else { GLANCE_BYTES.min(*bytes) };
     cx.progress.ahead(packs.count(), packs.there.iter().map(ahead).sum());
-    let judge = Judge { repository, view, findings, cx, gate: Gate::new() };
-    let (found, proved) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let judge = Judge::new(repository, view, findings, cx);
     // Each worker takes the next pack with its rows when it has done with the last, so that the rows of few are in memory.
     let candidates = packs
         .there
         .iter()
         .map(|(&(id, kind), &bytes)| rows.of((id, kind)).map(|rows| Candidate { id, kind, bytes, rows }));
-    candidates.par_bridge().try_for_each(|candidate| {
-        let candidate = candidate?;
-        let key = (candidate.id, candidate.kind);
-        match judge.pack(&candidate, reading.wants(&key))? {
-            Some(verdict) if verdict.is_sound() => proved.lock().unwrap_or_else(PoisonError::into_inner).push(key),
-            Some(verdict) => found.lock().unwrap_or_else(PoisonError::into_inner).push((key, verdict)),
-            None => {}
-        }
-        Ok::<(), Error>(())
-    })?;
-    reading.proved.extend(proved.into_inner().unwrap_or_else(PoisonError::into_inner));
-    for (key, verdict) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        packs.learn(key, verdict);
-    }
+    let look = |candidate: &Candidate| {
+        let judged = judge.pack(candidate, reading.wants(&candidate.key()));
+        findings.looked_at_pack();
+        judged
+    };
+    let (looked, ended) = judge.look_at(candidates, look);
+    looked.settle(&mut packs, reading);
+    ended?;
     Ok(packs)
 }
 
@@ -123,7 +121,7 @@ fn list(repository: &Repository) -> Result<Packs> {
         there.extend(listed.into_iter().map(|object| ((PackId::from(object.id), kind), object.bytes)));
     }
     Ok(Packs {
-        there,
+        there: Arc::new(there),
         named: HashSet::new(),
         unfit: HashSet::new(),
         false_rows: HashMap::new(),
@@ -131,39 +129,22 @@ fn list(repository: &Repository) -> Result<Packs> {
     })
 }
 
-/// Which packs are read whole, whatever the first look at them says.
-pub(super) struct Reading<'a> {
-    options: &'a Options,
-    /// Those of a subset, which is drawn once.
-    drawn: Option<HashSet<PackId>>,
-    /// Those that were read whole in this check, and in which nothing was wrong: their bytes are what their names say.
-    proved: HashSet<PackKey>,
+/// What came of looking at packs, on all cores.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Those that were read whole, with nothing wrong in them, and when.
+    proved: Vec<(PackKey, Timestamp)>,
+    found: Vec<(PackKey, Verdict)>,
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn new(options: &'a Options) -> Self {
-        Self { options, drawn: None, proved: HashSet::new() }
-    }
-
-    fn begin(&mut self, there: &BTreeMap<PackKey, u64>) -> Result<()> {
-        if let (ReadData::Subset(subset), None) = (&self.options.read_data, &self.drawn) {
-            let packs: Vec<_> = there.iter().map(|(&(id, _), &bytes)| (id, bytes)).collect();
-            self.drawn = Some(subset.choose(&packs)?);
-        }
-        Ok(())
-    }
-
-    fn wants(&self, key: &PackKey) -> bool {
-        let is_asked_for = match &self.options.read_data {
-            ReadData::All => true,
-            ReadData::Suspects => false,
-            ReadData::Subset(_) => self.drawn.as_ref().is_some_and(|drawn| drawn.contains(&key.0)),
-        };
-        is_asked_for && !self.proved.contains(key)
+impl Looked {
+    pub(super) fn settle(self, packs: &mut Packs, reading: &mut Reading<'_>) {
+        reading.prove(self.proved);
+        self.found.into_iter().for_each(|(key, verdict)| packs.learn(key, verdict));
     }
 }
 
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     repository: &'a Repository,
     view: &'a View,
     findings: &'a Findings,
@@ -171,13 +152,38 @@ struct Judge<'a> {
     gate: Gate,
 }
 
-impl Judge<'_> {
-    /// Checks a pack and reports what is wrong; answers what of it cannot be read.
-    fn pack(&self, candidate: &Candidate, whole: bool) -> Result<Option<Verdict>> {
+impl<'a> Judge<'a> {
+    pub(super) fn new(repository: &'a Repository, view: &'a View, findings: &'a Findings, cx: &'a Context<'a>) -> Self {
+        Self { repository, view, findings, cx, gate: Gate::new() }
+    }
+
+    /// Looks at packs, which workers take one after the other. What came of it counts also if not all were looked at.
+    pub(super) fn look_at(
+        &self,
+        candidates: impl Iterator<Item = Result<Candidate>> + Send,
+        look: impl Fn(&Candidate) -> Result<Option<Verdict>> + Sync,
+    ) -> (Looked, Result<()>) {
+        let looked = Mutex::new(Looked::default());
+        let ended = candidates.par_bridge().try_for_each(|candidate| {
+            let candidate = candidate?;
+            let Some(verdict) = look(&candidate)? else { return Ok(()) };
+            let now = self.cx.clock.now();
+            let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+            match verdict.is_sound() {
+                true => looked.proved.push((candidate.key(), now)),
+                false => looked.found.push((candidate.key(), verdict)),
+            }
+            Ok(())
+        });
+        (looked.into_inner().unwrap_or_else(PoisonError::into_inner), ended)
+    }
+
+    /// Checks a pack and reports what is wrong. Answers what of it cannot be read: nothing, if it was read whole; and no answer
+    /// if there was no need, or if nobody can tell.
+    pub(super) fn pack(&self, candidate: &Candidate, whole: bool) -> Result<Option<Verdict>> {
         self.cx.cancel.check()?;
         self.cx.progress.current(candidate.name().path().as_bytes());
         let judged = self.judge(candidate, whole);
-        self.findings.looked_at_pack();
         self.cx.progress.done(1, if whole { candidate.bytes } else { GLANCE_BYTES.min(candidate.bytes) });
         let verdict = match judged {
             Ok(Some(verdict)) => verdict,
@@ -186,8 +192,8 @@ impl Judge<'_> {
             Err(error) => {
                 let Some(error) = finding_of(error)? else {
                     // Gone since it was listed: nothing can be read of it, and that is no error if nothing needs it.
-                    let unfit = candidate.rows.iter().map(|row| row.pack.clone()).collect();
-                    return Ok(Some(Verdict { unfit, ..Verdict::default() }));
+                    let unfit: Vec<_> = candidate.rows.iter().map(|row| row.pack.clone()).collect();
+                    return Ok((!unfit.is_empty()).then(|| Verdict { unfit, ..Verdict::default() }));
                 };
                 self.findings.error(candidate.name(), with_causes(&error));
                 return Ok(None);
@@ -223,7 +229,7 @@ type BlockItem = std::result::Result<(Arc<PackRow>, BlockRow), IndexError>;
 type Blocks = Box<dyn Iterator<Item = BlockItem> + Send>;
 
 /// What the index says of packs, for one after the other in ascending order.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     repository: &'a Repository,
     /// Every description of every pack.
     packs: Vec<PackRow>,
@@ -231,7 +237,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(repository: &'a Repository, view: &View) -> Result<Self> {
+    pub(super) fn new(repository: &'a Repository, view: &View) -> Result<Self> {
         let index_error = |source| repository.index_error(source);
         let packs = view.index.packs().map_err(index_error)?.collect::<std::result::Result<_, _>>();
         let blocks: Blocks = Box::new(view.index.blocks().map_err(index_error)?);
@@ -239,7 +245,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The descriptions of a pack. **Packs must be asked for in ascending order**: blocks pass by once.
-    fn of(&mut self, key: PackKey) -> Result<Vec<Described>> {
+    pub(super) fn of(&mut self, key: PackKey) -> Result<Vec<Described>> {
         let start = self.packs.partition_point(|row| key_of(row) < key);
         let packs = self.packs[start..].iter().take_while(|row| key_of(row) == key);
         let mut described: Vec<_> = packs.map(|pack| Described { pack: pack.clone(), blocks: Vec::new() }).collect();

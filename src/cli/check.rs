@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::args::{CheckArgs, Global};
 use super::bars::Console;
 use super::{Outcome, open, print_line, render, tell};
-use crate::check::{self, Finding, Options, ReadData, Report, Verdict, storage};
+use crate::check::{self, Finding, Options, Proof, ReadData, Report, Verdict, storage};
 use crate::error::{Error, Result};
 use crate::progress::{Context, HeldBack};
 use crate::store::ObjectName;
@@ -52,10 +52,11 @@ fn report(global: &Global, args: &CheckArgs, cx: &Context<'_>) -> Result<Report>
 }
 
 fn options(args: &CheckArgs) -> Options {
-    let read_data = match args.read_data_subset {
-        Some(subset) => ReadData::Subset(subset),
-        None if args.read_data => ReadData::All,
-        None => ReadData::Suspects,
+    let read_data = match (args.budget, args.read_data_subset) {
+        (Some(budget), _) => ReadData::Rolling { budget },
+        (None, Some(subset)) => ReadData::Subset(subset),
+        (None, None) if args.read_data => ReadData::All,
+        (None, None) => ReadData::Suspects,
     };
     Options { read_data }
 }
@@ -102,7 +103,7 @@ fn leftover_json(object: ObjectName) -> Value {
 }
 
 fn summary_json(report: &Report) -> Value {
-    json!({
+    let mut summary = json!({
         "message_type": "summary",
         "num_errors": report.errors.len(),
         "repairable_errors": report.repairable_errors(),
@@ -112,7 +113,14 @@ fn summary_json(report: &Report) -> Value {
         "packs_read": report.packs_read,
         "bytes_read": report.bytes,
         "interrupted": report.is_interrupted,
-    })
+    });
+    if let Some(proof) = &report.proof {
+        summary["packs_proved"] = json!(proof.packs);
+        summary["bytes_proved"] = json!(proof.bytes);
+        summary["oldest_proof"] = json!(proof.oldest.map(|time| render::rfc3339(time.into())));
+        summary["never_proved_bytes"] = json!(proof.never_bytes);
+    }
+    summary
 }
 
 /// The object on a line of its own; below it, what that costs.
@@ -154,5 +162,21 @@ fn summary_line(report: &Report) -> String {
     };
     let until = if *is_interrupted { ", until it was interrupted" } else { "" };
     let (snapshots, packs) = (render::count(*snapshots, "snapshot"), render::count(*packs, "pack"));
-    format!("checked {snapshots} and {packs}{whole}, {} read{until}: {found}", render::size(*bytes))
+    let proved = report.proof.as_ref().map(proof_text).unwrap_or_default();
+    format!("checked {snapshots} and {packs}{whole}, {} read{until}: {found}{proved}", render::size(*bytes))
+}
+
+fn proof_text(proof: &Proof) -> String {
+    let Proof { packs, bytes, all_bytes, never_bytes, days, .. } = *proof;
+    let now = format!("; {} of {} proved", render::count(packs, "pack"), render::size(bytes));
+    let within = format!("proved within {}", render::count(days, "day"));
+    match all_bytes - never_bytes {
+        0 => now,
+        all if all == all_bytes => format!("{now}, all data {within}"),
+        // Rounded down, so that it is never all of them.
+        some => match u128::from(some) * 100 / u128::from(all_bytes) {
+            0 => format!("{now}, less than 1 % of the data {within}, the rest never"),
+            percent => format!("{now}, {percent} % of the data {within}, the rest never"),
+        },
+    }
 }

@@ -27,6 +27,9 @@ pub enum PackKind {
     Tree,
 }
 
+/// A pack by its two names: somebody could put one under both.
+pub type PackKey = (PackId, PackKind);
+
 impl PackKind {
     /// The kind of pack that chunks of `kind` lie in.
     pub const fn of(kind: ChunkKind) -> Self {

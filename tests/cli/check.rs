@@ -227,11 +227,73 @@ fn a_subset_is_read_whole_and_the_rest_looked_at() {
         "check --read-data --read-data-subset 10%",
         "check --storage --read-data",
         "check --storage --read-data-subset 1/2",
+        "check --budget 60s --read-data",
+        "check --budget 60s --read-data-subset 1/2",
+        "check --budget 60s --storage",
+        "check --budget soon",
         "check --read-data-subset 0%",
         "check --read-data-subset 3/2",
     ] {
         machine.caddis(words).ends_with(2);
     }
+}
+
+#[test]
+fn a_budget_of_time_is_spent_on_what_was_proved_longest_ago() {
+    let machine = saved();
+    let all = packs(&machine);
+    assert!(errors(&machine.caddis("check --json").ok()).1.get("packs_proved").is_none());
+    // No time is enough for one.
+    let mut never = u64::MAX;
+    for round in 1..=all + 1 {
+        let (_, summary) = errors(&machine.caddis("check --json --budget 0").ok());
+        assert_eq!((&summary["packs_read"], &summary["packs_proved"]), (&Value::from(1), &Value::from(1)));
+        assert!(summary["bytes_proved"].as_u64().unwrap() > 0, "{summary}");
+        let oldest: jiff::Timestamp = summary["oldest_proof"].as_str().unwrap().parse().unwrap();
+        assert!(oldest <= jiff::Timestamp::now());
+        let left = summary["never_proved_bytes"].as_u64().unwrap();
+        assert!(left < never || round > all, "round {round}: {left} of {never}");
+        assert_eq!(left == 0, round >= all, "round {round}");
+        never = left;
+    }
+    let text = machine.caddis("check -v --budget 1h").ok();
+    let end = format!(": no damage; {all} packs of {} proved, all data proved within 1 day\n", size_of_packs(&machine));
+    assert!(text.text().ends_with(&end), "{}", text.transcript());
+    // What is said of a part.
+    let fresh = Machine::beside(&machine);
+    let text = fresh.caddis("check -v --budget 0").ok();
+    assert!(text.text().contains("; 1 pack of "), "{}", text.transcript());
+    assert!(text.text().ends_with(" % of the data proved within 1 day, the rest never\n"), "{}", text.transcript());
+    assert_eq!(fresh.caddis("check --budget 0").ok().transcript(), "$ caddis check --budget 0\nexit 0\n");
+}
+
+#[test]
+fn what_is_damaged_is_not_proved() {
+    let machine = saved();
+    let pack = machine.objects("packs").remove(0);
+    let len = fs::metadata(&pack).unwrap().len();
+    flip(&pack, |len| len / 2);
+    for _ in 0..2 {
+        let (errors, summary) = errors(&machine.caddis("check --json --budget 1h").ends_with(4));
+        assert_eq!(errors[0]["object"], name_of(&machine, &pack));
+        assert!(!errors[0]["paths"].as_array().unwrap().is_empty());
+        assert_eq!(summary["packs_proved"], packs(&machine) - 1);
+        assert_eq!(summary["never_proved_bytes"], len);
+    }
+    fs::remove_file(&pack).unwrap();
+    // Nothing is proved where nothing is.
+    for pack in machine.objects("packs").into_iter().chain(machine.objects("trees")) {
+        fs::remove_file(pack).unwrap();
+    }
+    let (_, summary) = errors(&machine.caddis("check --json --budget 1h").ends_with(4));
+    assert_eq!((&summary["packs_proved"], &summary["oldest_proof"]), (&Value::from(0), &Value::Null));
+    let check = machine.caddis("check -v --budget 1h").ends_with(4);
+    assert!(check.text().ends_with("; 0 packs of 0 B proved\n"), "{}", check.transcript());
+}
+
+fn size_of_packs(machine: &Machine) -> String {
+    let packs = machine.objects("packs").into_iter().chain(machine.objects("trees"));
+    bytesize::ByteSize::b(packs.map(|pack| fs::metadata(pack).unwrap().len()).sum()).display().iec().to_string()
 }
 
 fn packs(machine: &Machine) -> u64 {

@@ -162,6 +162,8 @@ fn words(all: &mut Transcript) {
     all.add("A command that fails", machine.caddis("backup --stdin-from-command -- false"));
     all.add("A part that is none", machine.caddis("check --read-data-subset 13/12"));
     all.add("Options that exclude each other", machine.caddis("check --storage --read-data"));
+    all.add("A budget of months", machine.caddis("check --budget 2mo"));
+    all.add("A budget for everything", machine.caddis("check --read-data --budget 60s"));
     all.add("No tag", machine.caddis("tag add").arg("").arg("latest"));
     all.add("Nothing to forget by", machine.caddis("forget"));
     all.add("Snapshots to forget and a policy", machine.caddis("forget latest --keep-last 1"));

@@ -35,6 +35,7 @@ mod power;
 mod protocol;
 mod restores;
 mod rolled_back;
+mod rolling;
 mod salts;
 mod source;
 mod strangers;

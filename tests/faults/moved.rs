@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use caddis::check::{self, ReadData, Report, Verdict, check};
 use caddis::id::SnapshotId;
@@ -100,7 +101,8 @@ fn at_get(
 #[test]
 fn a_check_beside_a_prune_that_deletes_packs_finds_no_damage() {
     let scene = Scene::new();
-    for read_data in [ReadData::Suspects, ReadData::All] {
+    let rolling = ReadData::Rolling { budget: Duration::from_secs(1) };
+    for read_data in [ReadData::Suspects, ReadData::All, rolling] {
         for at in 0.. {
             let (report, has_happened) = scene.check_while(at, read_data.clone(), scene.prune());
             assert_eq!(report.verdict(), Verdict::Sound, "{read_data:?}, get {at}: {:?}", report.errors);

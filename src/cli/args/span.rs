@@ -1,6 +1,8 @@
 //! Durations as they are written on the command line.
 
-use jiff::Span;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
 
 /// A duration such as `0`, `90s`, `10m`, `36h`, `7d`, `2w`, `3mo`, `1y` or several of these one after the other. Days, weeks,
 /// months and years are those of the calendar.
@@ -11,6 +13,13 @@ pub(super) fn parse_span(text: &str) -> Result<Span, String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
     let span = text.parse::<Span>().ok().filter(|_| is_plain && text.starts_with(|first: char| first.is_ascii_digit()));
     span.ok_or_else(|| "write 0, 90s, 10m, 36h, 7d, 2w, 3mo or 1y".to_owned())
+}
+
+/// The same for a stretch of time that no calendar knows: a day has 24 hours, and there are no months and years.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_span(text).ok().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| "write 0, 90s, 10m, 36h, 7d or 2w".to_owned())
 }
 
 #[cfg(test)]
@@ -38,6 +47,17 @@ mod tests {
     fn what_is_no_duration_is_refused() {
         for text in ["", "7", "-7d", "7 d", "7d ago", "P7D", "1.5h", "7x", "d", "99999999999999999999d"] {
             assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stretch_of_time_has_days_of_24_hours_and_no_months() {
+        for (text, secs) in [("0", 0), ("90s", 90), ("1h30m", 5400), ("1d", 86_400), ("2w", 14 * 86_400)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(secs)), "{text}");
+        }
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["", "7", "-7d", "1mo", "1y", "1y2d", "soon"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 }
