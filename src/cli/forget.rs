@@ -4,27 +4,48 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::args::{ForgetArgs, Global, KeepArgs};
-use super::render::{count, json_line, local_time, printable, snapshot_json, table};
-use super::{Outcome, open, print_line, report, restore, tells_success};
-use crate::error::{Error, Result};
+use super::bars::Console;
+use super::render::{count, json_line, local_time, printable, rfc3339, size, snapshot_json, table};
+use super::{Outcome, open, print_line, prune, report, restore, tells_success};
+use crate::error::{Error, Result, with_causes};
 use crate::forget::{self, Choice, Group, GroupKey};
 use crate::progress::Context;
+use crate::prune::{Options, Report, rehearse};
 use crate::repo::Repository;
 use crate::repo::snapshots::Snapshot;
 use crate::retention::{Limit, Period, Policy, Rule, Verdict};
 
-pub(super) fn run(global: &Global, args: &ForgetArgs, cx: &Context<'_>) -> Result<Outcome> {
+pub(super) fn run(global: &Global, args: &ForgetArgs, console: &Console, cx: &Context<'_>) -> Result<Outcome> {
     let choice = choice(args)?;
     let filter = restore::filter(&args.filter)?;
     let mut repository = open::open(global, cx)?;
     let plan = forget::plan(&repository, &choice, &filter, cx)?;
     if args.dry_run {
-        show(global, plan.groups(), true, &repository)?;
-    } else {
-        let groups = forget::forget(&mut repository, plan, cx)?;
-        show(global, &groups, false, &repository)?;
+        show(global, plan.groups(), None, true, &repository)?;
+        return Ok(Outcome::Done);
     }
+    let groups = forget::forget(&mut repository, plan, cx)?;
+    let options = prune::options(&args.prune_options);
+    if args.prune {
+        show(global, &groups, None, false, &repository)?;
+        return prune::prune(global, &mut repository, &options, console, cx);
+    }
+    let outlook = if global.json || tells_success(global) { outlook(&repository, &options, cx)? } else { None };
+    console.finish();
+    show(global, &groups, outlook.as_ref(), false, &repository)?;
     Ok(Outcome::Done)
+}
+
+/// What a prune would free now and later. That it cannot be said changes nothing about what was forgotten.
+fn outlook(repository: &Repository, options: &Options, cx: &Context<'_>) -> Result<Option<Report>> {
+    match rehearse(repository, options, cx) {
+        Ok(report) => Ok(Some(report)),
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(error) => {
+            cx.progress.note(&format!("how much comes free cannot be said: {}", with_causes(&error)));
+            Ok(None)
+        }
+    }
 }
 
 fn choice(args: &ForgetArgs) -> Result<Choice> {
@@ -67,10 +88,22 @@ fn policy(keep: &KeepArgs) -> Policy {
     Policy { rules, tags: keep.keep_tag.clone() }
 }
 
-fn show(global: &Global, groups: &[Group], is_dry: bool, repository: &Repository) -> Result<()> {
+fn show(
+    global: &Global,
+    groups: &[Group],
+    outlook: Option<&Report>,
+    is_dry: bool,
+    repository: &Repository,
+) -> Result<()> {
     if global.json {
         let groups: Vec<Value> = groups.iter().map(|group| group_json(group, repository)).collect();
-        return print_line(&json_line(&json!({ "dry_run": is_dry, "groups": groups })));
+        let mut document = json!({ "dry_run": is_dry, "groups": groups });
+        if let Some(outlook) = outlook {
+            document["bytes_next_prune"] = outlook.next_bytes().into();
+            document["bytes_later"] = outlook.later_bytes().into();
+            document["undo_until"] = outlook.undo_until.map(|(_, last)| rfc3339(last.into())).into();
+        }
+        return print_line(&json_line(&document));
     }
     if is_dry || tells_success(global) {
         groups.iter().filter(|group| !group.snapshots.is_empty()).try_for_each(|group| {
@@ -86,9 +119,16 @@ fn show(global: &Global, groups: &[Group], is_dry: bool, repository: &Repository
     match (is_dry, all == forgotten) {
         (true, true) => print_line(&format!("would forget {snapshots}")),
         (true, false) => print_line(&format!("would forget {snapshots}, and keep {}", all - forgotten)),
-        (false, true) => report(global, &format!("forgot {snapshots}")),
-        (false, false) => report(global, &format!("forgot {snapshots}, and kept {}", all - forgotten)),
+        (false, true) => report(global, &format!("forgot {snapshots}{}", comes_free(outlook))),
+        (false, false) => {
+            report(global, &format!("forgot {snapshots}, and kept {}{}", all - forgotten, comes_free(outlook)))
+        }
     }
+}
+
+fn comes_free(outlook: Option<&Report>) -> String {
+    let Some(outlook) = outlook else { return String::new() };
+    format!("; the next prune frees {}; {}", size(outlook.next_bytes()), prune::later(outlook))
 }
 
 /// What a group has in common; its writer only where there are several.

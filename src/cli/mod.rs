@@ -128,7 +128,9 @@ fn watch_signals(cancel: &Cancel) -> Result<()> {
 
 fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
     let clock = SystemClock::new();
-    let is_long_work = matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_) | Command::Prune(_));
+    let is_long_work =
+        matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_) | Command::Prune(_))
+            || matches!(&cli.command, Command::Forget(args) if args.prune);
     let console = Console::new(&cli.global, clock, is_long_work);
     let cx = Context { clock: &clock, progress: &console, cancel };
     let global = &cli.global;
@@ -145,7 +147,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Stats(args) => stats::run(global, args, &console, &cx),
         Command::Tag(command) => tag::run(global, command, &cx),
         Command::Prune(args) => prune::run(global, args, &console, &cx),
-        Command::Forget(args) => forget::run(global, args, &cx),
+        Command::Forget(args) => forget::run(global, args, &console, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {

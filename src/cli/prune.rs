@@ -72,7 +72,9 @@ pub(super) fn options(args: &PruneOptions) -> Options {
 
 /// A day of 24 hours; what is beyond all measure never ends.
 fn elapsed(span: Span) -> Duration {
-    let whole = span.to_duration(SpanRelativeTo::days_are_24_hours()).or_else(|_| span.to_duration(jiff::civil::date(2000, 1, 1)));
+    let whole = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .or_else(|_| span.to_duration(jiff::civil::date(2000, 1, 1)));
     whole.ok().and_then(|whole| whole.try_into().ok()).unwrap_or(Duration::MAX)
 }
 

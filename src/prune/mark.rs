@@ -98,17 +98,12 @@ impl<'a> Needs<'a> {
     }
 
     /// Answers one chunk that is not in the index, if there is any: one that leads to others before one that does not.
-    fn mark(
-        &mut self,
-        reader: &Reader<'_>,
-        root: &Root,
-        flag: u8,
-        cx: &Context<'_>,
-    ) -> Result<Option<Needed>> {
+    fn mark(&mut self, reader: &Reader<'_>, root: &Root, flag: u8, cx: &Context<'_>) -> Result<Option<Needed>> {
         let mut missing: Option<Needed> = None;
         for_each_needed(reader, &root.body, cx.cancel, &mut |needed| {
             let owner = needed.owner.map_or(0, |owner| number_of(&mut self.owners, owner));
-            let mark = self.marks.of(&ShortId::from(needed.id)).map_err(|source| self.repository.index_error(source))?;
+            let mark =
+                self.marks.of(&ShortId::from(needed.id)).map_err(|source| self.repository.index_error(source))?;
             let Some(mark) = mark else {
                 if missing.is_none_or(|known| !known.kind.leads_on()) {
                     missing = Some(*needed);

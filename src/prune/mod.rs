@@ -90,6 +90,11 @@ impl Report {
         self.deleted.bytes.saturating_sub(self.stored_bytes)
     }
 
+    /// Bytes that the prune was about to free.
+    pub fn next_bytes(&self) -> u64 {
+        self.plan.delete.bytes + self.plan.repack.bytes
+    }
+
     /// Bytes that come free later, without anybody's doing more than pruning.
     pub fn later_bytes(&self) -> u64 {
         self.plan.undo_bytes + self.plan.young.bytes
@@ -122,4 +127,3 @@ pub fn prune(
     repository.settle_dead_runs(cx)?;
     Prune { repository, options, cx, started: cx.clock.elapsed() }.run(Some(tell))
 }
-

@@ -116,12 +116,7 @@ impl Copying<'_> {
     }
 
     /// All rows of these packs, in their order in the pack.
-    fn rows_of(
-        &self,
-        batch: &[PackId],
-        needs: &mut Needs<'_>,
-        cx: &Context<'_>,
-    ) -> Result<BTreeMap<PackId, Vec<Row>>> {
+    fn rows_of(&self, batch: &[PackId], needs: &mut Needs<'_>, cx: &Context<'_>) -> Result<BTreeMap<PackId, Vec<Row>>> {
         let mut packs: BTreeMap<PackId, Vec<Row>> = batch.iter().map(|&pack| (pack, Vec::new())).collect();
         for_each_chunk(self.repository, self.index, cx, &mut |id, rows| {
             if !rows.iter().any(|row| packs.contains_key(&row.pack.id)) {
@@ -149,7 +144,8 @@ impl Copying<'_> {
         needs: &mut Needs<'_>,
         cx: &Context<'_>,
     ) -> Result<bool> {
-        let same_block = |a: &Row, b: &Row| (&a.location.pack, a.location.block) == (&b.location.pack, b.location.block);
+        let same_block =
+            |a: &Row, b: &Row| (&a.location.pack, a.location.block) == (&b.location.pack, b.location.block);
         let blocks: Vec<&[Row]> =
             rows.chunk_by(same_block).filter(|block| block.iter().any(|row| row.is_wanted)).collect();
         let mut is_whole = true;
@@ -168,7 +164,10 @@ impl Copying<'_> {
                 let location = &block[0].location;
                 let coded = match &stretch {
                     Some(stretch) => self.reader.coded_block_in(stretch, location),
-                    None => self.reader.stretch(location, location).and_then(|one| self.reader.coded_block_in(&one, location)),
+                    None => self
+                        .reader
+                        .stretch(location, location)
+                        .and_then(|one| self.reader.coded_block_in(&one, location)),
                 };
                 is_whole &= self.copy_block(session, block, coded, needs, cx)?;
             }

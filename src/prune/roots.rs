@@ -149,12 +149,7 @@ pub(super) fn open_all<'i>(
 ///
 /// # Errors
 /// Its bytes are not those of its name, or a newer version is needed: it cannot be told what it needs.
-fn open(
-    repository: &Repository,
-    kind: ObjectKind,
-    id: SnapshotId,
-    cx: &Context<'_>,
-) -> Result<Option<SealedSnapshot>> {
+fn open(repository: &Repository, kind: ObjectKind, id: SnapshotId, cx: &Context<'_>) -> Result<Option<SealedSnapshot>> {
     let name = ObjectName::new(kind, id);
     let opened = repository
         .objects

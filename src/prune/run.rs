@@ -139,7 +139,8 @@ impl Prune<'_> {
 
     fn undo(&self, snapshots: &BTreeSet<SnapshotId>, forgetting: &Forgetting) -> Vec<(SnapshotId, Timestamp)> {
         let from = self.ago(self.options.undo_window);
-        let is_there = |(id, _): &(&SnapshotId, &Timestamp)| snapshots.contains(*id) && !forgetting.removed.contains(*id);
+        let is_there =
+            |(id, _): &(&SnapshotId, &Timestamp)| snapshots.contains(*id) && !forgetting.removed.contains(*id);
         let recent = forgetting.since.iter().filter(is_there).filter(|(_, since)| **since > from);
         recent
             .map(|(&id, since)| {

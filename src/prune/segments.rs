@@ -48,7 +48,8 @@ pub(super) fn merge(
         .map(|object| (SegmentId::from(object.id), object.bytes))
         .filter(|(id, _)| seen.contains(id))
         .collect();
-    let small: BTreeSet<SegmentId> = lens.iter().filter(|(_, bytes)| **bytes < SMALL_BYTES).map(|(id, _)| *id).collect();
+    let small: BTreeSet<SegmentId> =
+        lens.iter().filter(|(_, bytes)| **bytes < SMALL_BYTES).map(|(id, _)| *id).collect();
     let merges_small = small.len() >= SMALL_SEGMENTS;
     if !names_dead && !merges_small {
         return Ok(merged);
@@ -63,7 +64,9 @@ pub(super) fn merge(
         let segment = match repository.segment(id, cx) {
             Ok(segment) => segment,
             // Somebody else has merged it meanwhile; or it is junk, which the look has reported.
-            Err(error) if is_absent(&error) || matches!(error, Error::Object { .. } | Error::WrongHash { .. }) => continue,
+            Err(error) if is_absent(&error) || matches!(error, Error::Object { .. } | Error::WrongHash { .. }) => {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         if is_small || segment.packs.iter().any(|pack| step.drops(&pack.id)) {

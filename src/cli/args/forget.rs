@@ -3,8 +3,8 @@
 use clap::Args;
 use jiff::Span;
 
-use super::FilterArgs;
 use super::span::parse_span;
+use super::{FilterArgs, PruneOptions};
 use crate::forget::Grouping;
 use crate::retention::Limit;
 
@@ -16,6 +16,9 @@ pub struct ForgetArgs {
     /// Forget nothing, and say what would be forgotten
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Prune afterwards
+    #[arg(long, conflicts_with = "dry_run")]
+    pub prune: bool,
     /// Count snapshots together that have these in common: some of `host,paths,tags`, or '' for none. By default the
     /// label, and host and paths where there is none. Snapshots of different writers are never counted together
     #[arg(short, long, value_name = "LIST", value_parser = parse_grouping, conflicts_with = "snapshots")]
@@ -27,6 +30,8 @@ pub struct ForgetArgs {
     pub keep: KeepArgs,
     #[command(flatten)]
     pub filter: FilterArgs,
+    #[command(flatten)]
+    pub prune_options: PruneOptions,
 }
 
 /// What is kept of each group.

@@ -21,7 +21,7 @@ pub struct PruneArgs {
 
 /// How far a prune goes.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "What is deleted")]
+#[command(next_help_heading = "What a prune deletes")]
 pub struct PruneOptions {
     /// How long forgotten snapshots can be brought back
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = parse_span)]
