@@ -148,6 +148,10 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("why", &json("why source/file source/folder/excluded --exclude excluded").ok());
     schema.expect("tag", &json("tag add c latest").ok());
     schema.expect("forget", &json("forget --keep-daily 1 --keep-tag c --group-by host,paths,tags --dry-run").ok());
+    schema.expect("prune", &json("prune --dry-run").ok());
+    schema.expect("forget", &json("forget latest~1").ok());
+    schema.expect("forget", &json("forget latest~1 --prune --undo-window 0").ok());
+    schema.expect("prune", &json("prune").ok());
     schema.expect("restore", &json("restore latest target").ok());
     schema.expect("restore", &json("restore -v --overwrite always --delete latest target").ok());
     let only = json("restore").arg(inside("latest", &source.join("later"))).arg("single");
