@@ -21,7 +21,7 @@
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
 //! | [`source`], [`target`], [`dirs`] | the live file system, read and written by folder handle |
-//! | [`catalog`] | what this machine remembers of what it saved |
+//! | [`catalog`] | what this machine remembers of what it saved and checked |
 //! | [`repo`] | an open repository: keys, view, session, commit, fetch |
 //! | [`index`] | the local sorted index |
 //! | [`format`](mod@format) | the bytes of every object; caddis-format(5) is the normative description |

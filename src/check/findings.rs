@@ -238,6 +238,32 @@ mod tests {
     }
 
     #[test]
+    fn a_second_walk_charges_what_the_first_did_and_what_was_found_between_them() {
+        let [bad, worse] = [1, 2].map(|id| ObjectName::new(ObjectKind::Packs, ObjectId([id; 32])));
+        let walk = |findings: &Findings, objects: &[ObjectName]| {
+            for (object, number) in objects.iter().flat_map(|object| (0..PATHS_MAX + 5).map(move |n| (*object, n))) {
+                let path = TreePath::from_typed(format!("folder/{number}").as_bytes()).unwrap();
+                let loss = Loss { snapshot: SnapshotId([1; 32]), path: &path, repairable: false };
+                findings.loss(object, || "as the walk says".into(), loss);
+            }
+        };
+        let once = Findings::default();
+        once.error(bad, "bad".into());
+        once.error(worse, "worse".into());
+        walk(&once, &[bad, worse]);
+        let twice = Findings::default();
+        twice.error(bad, "bad".into());
+        let before = twice.errors();
+        walk(&twice, &[bad]);
+        twice.error(worse, "worse".into());
+        twice.go_back(before, &[worse]);
+        assert!(twice.has(bad) && twice.has(worse));
+        walk(&twice, &[bad, worse]);
+        let [once, twice] = [once, twice].map(|findings| findings.into_report(Ok(None)).unwrap().errors);
+        assert_eq!(twice, once);
+    }
+
+    #[test]
     fn paths_of_all_objects_together_are_bounded() {
         let findings = Findings::default();
         let long = TreePath::from_typed(&vec![b'a'; 255]).unwrap();

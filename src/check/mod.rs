@@ -6,7 +6,8 @@
 //! header, footer and directory are read and compared with the index. A pack in which anything is wrong is read whole, so
 //! that what is said of it is exact. Every tree is walked, once for all snapshots that share it, and each chunk that it needs
 //! must be in a block that gives it. [`ReadData`] says of which packs every byte is read as well and every chunk proved.
-//! [`storage`] is for somebody without a key.
+//! A rolling check reads those that were proved longest ago, as far as its time goes: last of all, so that the time cuts nothing
+//! else short; where something is wrong with them, the trees are walked again. [`storage`] is for somebody without a key.
 //!
 //! Others may work meanwhile, and a prune moves what snapshots need from pack to pack. Where something is wrong and `gc/`, the index
 //! or the snapshots are no longer those that were looked at, all that depends on them is looked at once more, but for the bytes
@@ -219,6 +220,7 @@ fn look(
         // Somebody has pruned meanwhile, or saved: what seems to be lost may have moved, and who needed it may be gone.
         rounds += 1;
         let suspects = findings.take_objects();
+        reading.refute(&suspects);
         small::check(repository, Some(&suspects), findings, cx)?;
     };
     repository.compare_or_note(&graph, &Context { progress: &HeldBack::new(cx.progress), ..*cx })
@@ -245,7 +247,6 @@ fn look_at_snapshots(
     let before = reading.has_turn_ahead().then(|| findings.errors());
     walk(&packs)?;
     if let Some(before) = before {
-        // Comes last, so that the budget cuts nothing else short.
         let bad = rolling::check(repository, &reader.view(), &mut packs, reading, findings, cx)?;
         if !bad.is_empty() {
             findings.go_back(before, &bad);

@@ -104,9 +104,9 @@ pub(super) fn check(
         .iter()
         .map(|(&(id, kind), &bytes)| rows.of((id, kind)).map(|rows| Candidate { id, kind, bytes, rows }));
     let look = |candidate: &Candidate| {
-        let judged = judge.pack(candidate, reading.wants(&candidate.key()));
+        let verdict = judge.pack(candidate, reading.wants(&candidate.key()))?;
         findings.looked_at_pack();
-        judged
+        Ok(verdict)
     };
     let (looked, ended) = judge.look_at(candidates, look);
     looked.settle(&mut packs, reading);

@@ -1,6 +1,6 @@
 //! [`Ledger`]: which packs were proved, now and earlier. The catalog remembers it from check to check.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -38,8 +38,8 @@ pub(super) struct Ledger {
     earlier: HashMap<PackKey, Timestamp>,
     /// Those of this one.
     proved: HashMap<PackKey, Timestamp>,
-    /// Packs that this check has read, and found something wrong with.
-    refuted: HashSet<PackKey>,
+    /// Objects with which this check has found something wrong at least once.
+    refuted: HashSet<ObjectName>,
     /// Whether there is something to remember it.
     is_kept: bool,
 }
@@ -71,9 +71,9 @@ impl Ledger {
         self.proved.extend(packs);
     }
 
-    /// This pack was read, and is not.
-    pub(super) fn refute(&mut self, pack: PackKey) {
-        self.refuted.insert(pack);
+    /// Something seems to be wrong with these objects: what was proved of them earlier counts no more.
+    pub(super) fn refute(&mut self, objects: &BTreeSet<ObjectName>) {
+        self.refuted.extend(objects);
     }
 
     pub(super) fn has_proved(&self, pack: &PackKey) -> bool {
@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     pub(super) fn has_refuted(&self, pack: &PackKey) -> bool {
-        self.refuted.contains(pack)
+        self.refuted.contains(&name_of(pack))
     }
 
     /// When a pack was proved before this check.
@@ -100,7 +100,7 @@ impl Ledger {
         let now = cx.clock.now();
         let is_well = |pack: &PackKey| there.contains_key(pack) && !findings.has(name_of(pack));
         self.proved.retain(|pack, _| is_well(pack));
-        let stays = |pack: &PackKey, time| time <= now && is_well(pack) && !self.refuted.contains(pack);
+        let stays = |pack: &PackKey, time| time <= now && is_well(pack) && !self.refuted.contains(&name_of(pack));
         self.earlier.retain(|pack, time| stays(pack, *time));
         if self.is_kept
             && let Err(error) = repository.catalog().and_then(|catalog| catalog.save_proofs(&self.proved, stays))

@@ -1,6 +1,6 @@
 //! [`Reading`]: which packs are read whole, and what is known of that from earlier.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::format::index::PackKey;
 use crate::id::PackId;
 use crate::progress::Context;
 use crate::repo::Repository;
+use crate::store::ObjectName;
 
 /// Which packs are read whole, whatever the first look at them says.
 pub(super) struct Reading<'a> {
@@ -52,7 +53,7 @@ impl<'a> Reading<'a> {
             ReadData::All => true,
             ReadData::Suspects => false,
             ReadData::Subset(_) => self.drawn.as_ref().is_some_and(|drawn| drawn.contains(&key.0)),
-            // Nothing else would see again what its turn has found.
+            // What was found when it was their turn, the first look at them does not see again.
             ReadData::Rolling { .. } => self.ledger.has_refuted(key),
         };
         is_asked_for && !self.ledger.has_proved(key)
@@ -82,9 +83,9 @@ impl<'a> Reading<'a> {
         Some((packs, budget))
     }
 
-    /// Something was found wrong with a pack in its turn.
-    pub(super) fn refute(&mut self, key: PackKey) {
-        self.ledger.refute(key);
+    /// Something seems to be wrong with these objects, which is looked at again.
+    pub(super) fn refute(&mut self, objects: &BTreeSet<ObjectName>) {
+        self.ledger.refute(objects);
     }
 
     /// Remembers what was proved, and answers what that comes to. Nothing, if no more was to be read than had to be, or the

@@ -44,10 +44,7 @@ pub(super) fn check(
         };
         let (looked, ended) = judge.look_at(due.map(Ok), read);
         looked.settle(packs, reading);
-        for key in batch.iter().filter(|key| findings.has(name_of(key))) {
-            reading.refute(*key);
-            bad.push(name_of(key));
-        }
+        bad.extend(batch.iter().map(name_of).filter(|name| findings.has(*name)));
         ended?;
     }
     Ok(bad)

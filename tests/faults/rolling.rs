@@ -202,6 +202,23 @@ fn one_pack_is_read_however_little_time_there_is_and_all_if_there_is_enough() {
     assert_eq!((run.proof().never_bytes, run.proof().days), (0, 1));
 }
 
+/// What the index says of packs is looked up for some of them at a time.
+#[test]
+fn many_packs_are_read_in_their_order() {
+    let lab = Lab::new();
+    for number in 0..40 {
+        lab.write("file", &random_bytes(&number.to_string(), 5_000));
+        lab.machine.backup(&lab.store, &lab.source, &World::at(number)).unwrap();
+    }
+    let all = packs(&lab);
+    assert!(all.len() >= 80, "{} packs", all.len());
+    let first = rolling(&lab, 1, 66);
+    assert_eq!((&first.read[..], first.report.verdict()), (&all[..66], Verdict::Sound));
+    let second = rolling(&lab, 2, 1000);
+    assert_eq!(second.read, [&all[66..], &all[..66]].concat());
+    assert_eq!((second.report.verdict(), second.proof().packs), (Verdict::Sound, all.len() as u64));
+}
+
 #[test]
 fn what_a_new_backup_has_stored_comes_first() {
     let lab = saved_lab();
