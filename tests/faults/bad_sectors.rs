@@ -82,7 +82,6 @@ fn a_sector_that_cannot_be_read_costs_what_lies_on_it() {
     let object = *packs.first().unwrap();
     assert_eq!(packs.len(), 1, "all three are in one pack");
     let len = lab.store.objects()[&object].len() as u64;
-    let mut lost_together = BTreeSet::new();
     let places = [0, len / 6, len / 2, len / 6 * 5, len - 1];
     for at in places {
         let bad = at / 512 * 512..at / 512 * 512 + 512;
@@ -100,9 +99,7 @@ fn a_sector_that_cannot_be_read_costs_what_lies_on_it() {
         if is_at_the_end || at == 0 {
             assert_eq!(look(&lab, &store, ReadData::Suspects).0.errors, report.errors);
         }
-        lost_together.extend(lost);
     }
-    assert_eq!(lost_together.len(), 3, "each of them lies somewhere");
     // A disk on which nothing of it can be read.
     let store = Arc::new(BadSectors { store: lab.store.clone(), object, bad: 0..len });
     let (report, lost) = look(&lab, &store, ReadData::All);
