@@ -16,7 +16,8 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
-//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`] | one operation each |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`prune`](mod@prune) | one operation each |
+//! | [`protocol`] | the steps by which writers commit and pruners delete, without a store |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
@@ -35,7 +36,7 @@
 //!   snapshot is committed.
 //! - Every chunk read is proved by its keyed hash before its bytes are used; every object by the hash that is its name.
 //! - Nothing that is read from a repository, a cache or a disk is trusted before it is proved; limits come before allocation.
-//! - `gc/` is listed before `index/`, and both before anything is relied on.
+//! - `gc/` is listed before `index/`, and both before anything is relied on; who deletes has announced it before, and looked again.
 //! - Only [`env`](mod@env) reads the clock and draws random bytes; nothing below [`cli`] prints or reads the environment.
 
 pub mod archive;

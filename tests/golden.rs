@@ -92,6 +92,23 @@ fn the_repository_of_version_0_opens_by_key_file_and_passphrase_and_is_whole() {
 }
 
 #[test]
+fn the_repository_of_version_0_has_objects_of_every_kind_and_can_be_pruned() {
+    let golden = Golden::new(0);
+    let count = |kind: ObjectKind| {
+        let walk = walkdir::WalkDir::new(golden.repository().join(kind.folder())).into_iter();
+        walk.filter(|entry| entry.as_ref().unwrap().file_type().is_file()).count()
+    };
+    for kind in ObjectKind::ALL {
+        assert!(count(kind) > 0, "there is none in {}", kind.folder());
+    }
+    let pruned = golden.caddis("key", &["prune", "--undo-window", "0", "--min-age", "0", "--json"]);
+    assert!(pruned.status.success(), "{}", text(&pruned.stderr));
+    let left = [ObjectKind::Pending, ObjectKind::Snapshots, ObjectKind::Forgotten, ObjectKind::Gc].map(count);
+    assert_eq!(left, [0, 1, 0, 1]);
+    assert!(golden.caddis("key", &["check", "--read-data"]).status.success());
+}
+
+#[test]
 fn the_snapshot_of_version_0_comes_back_as_it_was() {
     let golden = Golden::new(0);
     let expected = fs::read_to_string(golden.data.join("expected")).unwrap();
