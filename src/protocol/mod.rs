@@ -81,7 +81,9 @@ impl<N: Names> Gc<N> {
 pub struct Voids<N: Names> {
     /// By somebody who may forget, or by a prune: whatever the snapshot is.
     pub by_right: BTreeSet<N::Snapshot>,
-    /// By their own writer, who may do no more than write: that counts as long as they are not committed.
+    /// By their own writer, who may do no more than write: that counts as long as they are not committed. Nothing is deleted
+    /// on that word alone, for a put of the snapshot may be on its way: a prune repeats it in `gc/` first. So that a prune
+    /// finds what to repeat, who withdraws a snapshot leaves its pending where it is.
     pub by_writer: BTreeSet<N::Snapshot>,
 }
 
@@ -91,12 +93,11 @@ impl<N: Names> Default for Voids<N> {
     }
 }
 
-/// Everything that is announced or committed and not void, given listings that were made in this order.
+/// Everything that is announced or committed and not void by right, given listings that were made in this order.
 fn roots<N: Names>(
     pending: &BTreeSet<N::Snapshot>,
     snapshots: &BTreeSet<N::Snapshot>,
     voids: &Voids<N>,
 ) -> BTreeSet<N::Snapshot> {
-    let announced = pending.iter().filter(|id| !voids.by_writer.contains(id));
-    announced.chain(snapshots).filter(|id| !voids.by_right.contains(id)).copied().collect()
+    pending.union(snapshots).filter(|id| !voids.by_right.contains(id)).copied().collect()
 }

@@ -60,12 +60,11 @@ pub struct ListVoids<N: Names> {
 impl<N: Names> ListVoids<N> {
     /// With all that is void.
     pub fn voids_listed(self, voids: &Voids<N>) -> ListIndex<N> {
-        let roots = roots(&self.pending, &self.snapshots, voids);
         // What its writer has given up is not committed. Should a put land late all the same, then what the pruner says of it
         // holds: nobody was told that it is saved.
         let is_given_up = |id: &N::Snapshot| voids.by_writer.contains(id) && !self.snapshots.contains(id);
-        let withdrawn = self.pending.iter().filter(|id| is_given_up(id) && !voids.by_right.contains(id));
-        let withdrawn = withdrawn.copied().collect();
+        let all = roots(&self.pending, &self.snapshots, voids);
+        let (withdrawn, roots) = all.into_iter().partition(is_given_up);
         ListIndex { packs: self.packs, roots, withdrawn, is_second: false }
     }
 }
@@ -210,7 +209,8 @@ pub struct RelistVoids<N: Names> {
 }
 
 impl<N: Names> RelistVoids<N> {
-    /// With all that is void.
+    /// With all that is void, this prune's own record included. What its writer has given up since P1 is a root this time: if
+    /// the snapshot lands late, nothing in `gc/` says that it is void.
     pub fn voids_listed(self, voids: &Voids<N>) -> RelistIndex<N> {
         let roots = roots(&self.pending, &self.snapshots, voids);
         RelistIndex { announced: self.announced, roots, is_second: false }
@@ -243,7 +243,7 @@ pub struct RelistPacks<N: Names> {
 impl<N: Names> RelistPacks<N> {
     /// With every pack that is there.
     pub fn packs_listed(self, packs: BTreeSet<N::Pack>) -> Judge<N> {
-        Judge { before: self, packs, rescued: BTreeSet::new(), is_missing: false }
+        Judge { before: self, packs, rescued: BTreeSet::new(), is_unsure: false, is_missing: false }
     }
 }
 
@@ -253,6 +253,9 @@ pub struct Judge<N: Names> {
     before: RelistPacks<N>,
     packs: BTreeSet<N::Pack>,
     rescued: BTreeSet<N::Pack>,
+    /// A chunk was found in no safe pack. It may be in others than those it was found in.
+    is_unsure: bool,
+    /// A chunk was found in no pack.
     is_missing: bool,
 }
 
@@ -276,21 +279,24 @@ impl<N: Names> Judge<N> {
     /// A chunk that a root needs lies in these packs: where none of them is safe, each of them is rescued.
     pub fn needs(&mut self, holders: &[N::Pack]) {
         if !holders.iter().any(|holder| self.is_safe(holder)) {
+            self.is_unsure = true;
             self.is_missing |= !holders.iter().any(|holder| self.packs.contains(holder));
             self.rescued.extend(holders);
         }
     }
 
-    /// If a chunk was in no pack: `gc/` and the index are listed again, once, and judged anew.
+    /// If a chunk was in no safe pack, a listing may have been torn by a merge: `gc/` and the index are listed again, once, and
+    /// judged anew.
     pub fn list_again(&self) -> Option<RelistIndex<N>> {
         let before = &self.before.before;
-        (self.is_missing && !before.is_second).then(|| RelistIndex { is_second: true, ..before.clone() })
+        (self.is_unsure && !before.is_second).then(|| RelistIndex { is_second: true, ..before.clone() })
     }
 
-    /// After every chunk of every root. What is dead then is dead for ever. Where a chunk was in no pack, orphans live on.
+    /// After every chunk of every root. What is dead then is dead for ever. Where a chunk was in no safe pack, those live on
+    /// that no segment was seen to name: it may be in one of them.
     pub fn judged(self) -> Merge<N> {
         let RelistPacks { before: RelistIndex { announced, .. }, gc, indexed } = self.before;
-        let may_die = |pack: &N::Pack| !self.rescued.contains(pack) && (!self.is_missing || indexed.contains(pack));
+        let may_die = |pack: &N::Pack| !self.rescued.contains(pack) && (!self.is_unsure || indexed.contains(pack));
         let dead = announced.condemned.into_iter().filter(may_die).collect();
         Merge { own: Some(announced.own), dead, gc, is_missing: announced.is_missing || self.is_missing }
     }
