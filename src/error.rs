@@ -284,6 +284,26 @@ pub enum Error {
         /// As people write it.
         path: String,
     },
+    /// A snapshot that shall be brought back was never forgotten.
+    #[error("snapshot {snapshot} is not forgotten")]
+    NotForgotten {
+        /// Short id.
+        snapshot: String,
+    },
+    /// No snapshot that was forgotten fits what was asked for.
+    #[error("no forgotten snapshot has an id that begins with `{wanted}`")]
+    NoSuchForgotten {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// What a forgotten snapshot is made of has been pruned.
+    #[error("too late to bring back snapshot {snapshot}: a prune has taken what it is made of")]
+    TooLate {
+        /// Short id.
+        snapshot: String,
+        /// What is missing of it, if anything is left.
+        source: Option<Box<Error>>,
+    },
     /// A path is not of the kind that is wanted.
     #[error("{path} in snapshot {snapshot} is not a {wanted}")]
     WrongKind {
@@ -408,6 +428,9 @@ impl Error {
             Self::TargetGuarded { .. } => "if `--delete` shall work there, say so with `--yes`".into(),
             Self::KeepsNothing { .. } => "keep more, or say with `--allow-empty` that all of them shall go".into(),
             Self::NoSuchSnapshot { .. } => "`caddis snapshots` lists what there is".into(),
+            Self::NotForgotten { .. } | Self::NoSuchForgotten { .. } => {
+                "`caddis snapshots --forgotten` lists what can be brought back".into()
+            }
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),
             Self::BrokenRoot { .. } => {

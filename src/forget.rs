@@ -19,6 +19,9 @@ use crate::repo::snapshots::{Filter, Snapshot, pick};
 use crate::retention::{Candidate, Policy, Verdict, judge};
 use crate::store::ObjectKind;
 
+/// So long a prune leaves what was forgotten alone, so that it can be brought back.
+pub const UNDO_WINDOW_DAYS: i64 = 7;
+
 /// Snapshots that a message names; of more it says how many there are.
 const NAMED_MAX: usize = 5;
 

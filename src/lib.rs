@@ -18,6 +18,7 @@
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
 //! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`prune`](mod@prune) | one operation each |
 //! | [`protocol`] | the steps by which writers commit and pruners delete, without a store |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`unforget`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
@@ -69,6 +70,7 @@ pub mod stats;
 pub mod store;
 pub mod target;
 pub mod tree;
+pub mod unforget;
 
 #[cfg(test)]
 #[path = "../tests/common/rounds.rs"]

@@ -1,7 +1,8 @@
-//! Committing a snapshot anew with another description: what `tag` does.
+//! Committing a snapshot anew: with another description, as `tag` does, or because the old one is void, as `unforget`
+//! does.
 //!
-//! A committed snapshot is never changed. A new one with the same tree takes its place, says whose place it takes, and the old
-//! one is declared void after it stands.
+//! A committed snapshot is never changed, and one that is void never comes back. A new one with the same tree takes its
+//! place, and says whose place it takes.
 
 use crate::error::{Error, Result};
 use crate::format::index::ShortId;
@@ -19,12 +20,30 @@ use crate::repo::snapshots::Snapshot;
 use crate::seal::compress::Compression;
 use crate::tree::closure::{Needed, for_each_needed};
 
-/// Puts a snapshot with the body `body`, which has the same tree, at the place of `snapshot`. Its old id leads to it.
+/// Puts a snapshot with the body `body`, which has the same tree, at the place of `snapshot`, and declares that one
+/// void once the new one stands. Its old id leads to it.
 ///
 /// # Errors
 /// [`Error::NotPermitted`] without the right to read, write and forget. A chunk is lost.
 pub fn replace(repository: &mut Repository, snapshot: &Snapshot, body: Body, cx: &Context<'_>) -> Result<SnapshotId> {
-    for right in [Rights::READ, Rights::WRITE, Rights::FORGET] {
+    repository.require(Rights::FORGET)?;
+    let id = commit_anew(repository, snapshot, &body, cx)?;
+    repository.withdraw(vec![snapshot.id], &format!("replaced by {id}"), cx)?;
+    Ok(id)
+}
+
+/// Commits a snapshot with the body `body`, which has the same tree, whose id leads to it from then on. What lies only
+/// in packs that are going to be deleted is stored again.
+///
+/// # Errors
+/// [`Error::NotPermitted`] without the right to read and write. A chunk is lost.
+pub fn commit_anew(
+    repository: &mut Repository,
+    snapshot: &Snapshot,
+    body: &Body,
+    cx: &Context<'_>,
+) -> Result<SnapshotId> {
+    for right in [Rights::READ, Rights::WRITE] {
         repository.require(right)?;
     }
     repository.introduce_self(cx)?;
@@ -33,16 +52,15 @@ pub fn replace(repository: &mut Repository, snapshot: &Snapshot, body: Body, cx:
     let announcement = Announcement {
         time: snapshot.header.time,
         label: snapshot.header.label.clone(),
-        original: Some(snapshot.header.original.unwrap_or(snapshot.id)),
+        original: Some(snapshot.lineage()),
     };
     let mut run = repository.state.begin_run()?;
     let mut overtaken = Vec::new();
     for _ in 0..ATTEMPTS_MAX {
-        let relied = rely_on_all(repository, &body, cx)?;
-        match repository.commit(&announcement, &body, &relied, &mut overtaken, &mut run, cx)? {
+        let relied = rely_on_all(repository, body, cx)?;
+        match repository.commit(&announcement, body, &relied, &mut overtaken, &mut run, cx)? {
             Attempt::Saved(id, _) => {
                 run.finish();
-                repository.withdraw(vec![snapshot.id], &format!("replaced by {id}"), cx)?;
                 return Ok(id);
             }
             Attempt::Overtaken(id) => overtaken.push(id),
@@ -51,7 +69,8 @@ pub fn replace(repository: &mut Repository, snapshot: &Snapshot, body: Body, cx:
     Err(Error::Overtaken(ATTEMPTS_MAX))
 }
 
-/// Looks up everything that a snapshot needs, and stores again what lies only in packs that are about to be deleted: W1 and W2.
+/// Looks up everything that a snapshot needs, and stores again what lies only in packs that are about to be deleted: W1
+/// and W2.
 fn rely_on_all(repository: &Repository, body: &Body, cx: &Context<'_>) -> Result<Relied> {
     let mut session = Session::start(repository, repository.look(cx)?, Compression::default(), cx)?;
     let reader = Reader::open(repository, cx)?;

@@ -13,7 +13,9 @@ use super::{innermost, open, render};
 use crate::env::SystemClock;
 use crate::error::{Error, Result};
 use crate::progress::{Cancel, Context, Silent};
+use crate::repo::Repository;
 use crate::repo::snapshots::Snapshot;
+use crate::unforget;
 
 /// Set by the scripts that [`script`] gives, which ask the program itself.
 const VARIABLE: &str = "CADDIS_COMPLETE";
@@ -35,28 +37,42 @@ pub(super) fn script(shell: Shell) -> Result<Vec<u8>> {
 
 /// The command, with snapshots offered wherever one is named.
 fn with_snapshots(command: Command) -> Command {
+    let is_forgotten = command.get_name() == "unforget";
     let names_snapshot = |arg: &Arg| {
         let names = arg.get_value_names().unwrap_or_default();
-        arg.is_positional() && names.iter().any(|name| name.starts_with("SNAPSHOT"))
+        arg.is_positional() && (is_forgotten || names.iter().any(|name| name.starts_with("SNAPSHOT")))
     };
+    let completer = || if is_forgotten { forgotten() } else { snapshots() };
     command
-        .mut_args(|arg| if names_snapshot(&arg) { arg.add(snapshots()) } else { arg })
+        .mut_args(|arg| if names_snapshot(&arg) { arg.add(completer()) } else { arg })
         .mut_subcommands(with_snapshots)
 }
 
 fn snapshots() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let begun = current.to_string_lossy();
-        let offered = known_snapshots().unwrap_or_default();
-        let ids = offered
-            .iter()
-            .rev()
-            .map(|snapshot| CompletionCandidate::new(snapshot.id.short()).help(Some(about(snapshot).into())));
-        let latest = CompletionCandidate::new("latest");
-        let mut candidates: Vec<_> = ids.chain((!offered.is_empty()).then_some(latest)).collect();
-        candidates.retain(|candidate| candidate.get_value().to_string_lossy().starts_with(&*begun));
-        candidates
+        let offered = known(|repository, cx| repository.snapshots(cx));
+        let latest = (!offered.is_empty()).then(|| CompletionCandidate::new("latest"));
+        ids(&offered).chain(latest).filter(|candidate| fits(candidate, current)).collect()
     })
+}
+
+/// Those that can be brought back.
+fn forgotten() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let forgotten = |repository: &Repository, cx: &Context<'_>| unforget::forgotten(repository, cx);
+        let offered: Vec<Snapshot> = known(forgotten).into_iter().map(|found| found.snapshot).collect();
+        ids(&offered).filter(|candidate| fits(candidate, current)).collect()
+    })
+}
+
+fn ids(offered: &[Snapshot]) -> impl Iterator<Item = CompletionCandidate> {
+    let candidate =
+        |snapshot: &Snapshot| CompletionCandidate::new(snapshot.id.short()).help(Some(about(snapshot).into()));
+    offered.iter().rev().map(candidate)
+}
+
+fn fits(candidate: &CompletionCandidate, begun: &OsStr) -> bool {
+    candidate.get_value().to_string_lossy().starts_with(&*begun.to_string_lossy())
 }
 
 fn about(snapshot: &Snapshot) -> String {
@@ -66,18 +82,22 @@ fn about(snapshot: &Snapshot) -> String {
     format!("{} {hosts} {}", render::local_time(snapshot.header.time), paths.join(" "))
 }
 
-/// The snapshots of the repository that the command line so far and the environment name. Nobody is asked for a passphrase, and
-/// no command for one is run, while somebody types.
-fn known_snapshots() -> Result<Vec<Snapshot>> {
-    let Some(global) = typed_options() else { return Ok(Vec::new()) };
+/// What `find` finds in the repository that the command line so far and the environment name; nothing if that fails.
+fn known<T>(find: impl Fn(&Repository, &Context<'_>) -> Result<Vec<T>>) -> Vec<T> {
+    let (clock, cancel) = (SystemClock::new(), Cancel::new());
+    let cx = Context { clock: &clock, progress: &Silent, cancel: &cancel };
+    let opened = typed_options().and_then(|global| opened_silently(global, &cx));
+    opened.and_then(|repository| find(&repository, &cx).ok()).unwrap_or_default()
+}
+
+/// Nobody is asked for a passphrase, and no command for one is run, while somebody types.
+fn opened_silently(global: Global, cx: &Context<'_>) -> Option<Repository> {
     let is_silent =
         global.key_file.is_some() || global.password_file.is_some() || env::var_os("CADDIS_PASSWORD").is_some();
     if !is_silent {
-        return Ok(Vec::new());
+        return None;
     }
-    let (clock, cancel) = (SystemClock::new(), Cancel::new());
-    let cx = Context { clock: &clock, progress: &Silent, cancel: &cancel };
-    open::open(&Global { password_command: None, ..global }, &cx)?.snapshots(&cx)
+    open::open(&Global { password_command: None, ..global }, cx).ok()
 }
 
 /// The options of the command line that is being typed, which the script gives after `--`.

@@ -30,6 +30,7 @@ mod snapshots;
 mod sources;
 mod stats;
 mod tag;
+mod unforget;
 mod why;
 
 use args::{Cli, Command, Global};
@@ -148,6 +149,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Tag(command) => tag::run(global, command, &cx),
         Command::Prune(args) => prune::run(global, args, &console, &cx),
         Command::Forget(args) => forget::run(global, args, &console, &cx),
+        Command::Unforget(args) => unforget::run(global, args, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {

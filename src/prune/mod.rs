@@ -22,13 +22,11 @@ mod tally;
 pub use plan::{Amount, Plan, Unused};
 
 use crate::error::Result;
+use crate::forget::UNDO_WINDOW_DAYS;
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::repo::Repository;
 use run::Prune;
-
-/// How long what was forgotten can be brought back, in days.
-const UNDO_WINDOW_DAYS: i64 = 7;
 
 /// What may be chosen for a prune.
 #[derive(Clone, Debug)]

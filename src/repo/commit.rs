@@ -17,6 +17,7 @@ use crate::format::metadata::Timestamp;
 use crate::format::record::Extras;
 use crate::format::snapshot::{self, Body, Header};
 use crate::id::{ObjectId, SnapshotId};
+use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::protocol::writer::{Commit, LookAgain, Looked};
 use crate::store::{ObjectKind, ObjectName, StoreError};
@@ -123,11 +124,17 @@ impl Repository {
 
     /// Declares announcements of this machine void, so that no prune takes them for roots any longer. Works without the
     /// permission to delete.
+    ///
+    /// The word of somebody who may not forget counts as long as the snapshot is not committed, and a put of it may be on its
+    /// way. So their announcement stays, until a prune has found it and repeated the word in `gc/`.
     pub fn withdraw(&self, announced: Vec<SnapshotId>, reason: &str, cx: &Context<'_>) -> Result<()> {
         if announced.is_empty() {
             return Ok(());
         }
         self.declare_void(&announced, reason, cx)?;
+        if !self.keyring.rights.contains(Rights::FORGET) {
+            return Ok(());
+        }
         announced.into_iter().try_for_each(|id| self.drop_pending(id))
     }
 

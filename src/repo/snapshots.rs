@@ -29,6 +29,13 @@ pub struct Snapshot {
     pub body: Body,
 }
 
+impl Snapshot {
+    /// The id that it had before it was committed anew, for the first time; its own, if it never was.
+    pub fn lineage(&self) -> SnapshotId {
+        self.header.original.unwrap_or(self.id)
+    }
+}
+
 /// The snapshots known at a moment and which of them are newest: no other one was written by somebody who had seen them.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotGraph {
@@ -41,8 +48,11 @@ pub struct SnapshotGraph {
     statements: BTreeSet<StatementId>,
 }
 
+/// Snapshots whose headers are open.
+type Sealed = BTreeMap<SnapshotId, SealedSnapshot>;
+
 impl SnapshotGraph {
-    fn of(listed: BTreeSet<SnapshotId>, opened: &BTreeMap<SnapshotId, SealedSnapshot>, voids: &Voids) -> Self {
+    fn of(listed: BTreeSet<SnapshotId>, opened: &Sealed, voids: &Voids) -> Self {
         let headers = || opened.values().map(|snapshot| &snapshot.header);
         let seen: BTreeSet<SnapshotId> = headers().flat_map(|header| &header.heads).copied().collect();
         let is_head = |id: &&SnapshotId| !seen.contains(id) && !voids.by_right.contains_key(id);
@@ -87,18 +97,34 @@ impl SnapshotGraph {
 /// Snapshots that somebody declared void.
 #[derive(Clone, Debug, Default)]
 pub struct Voids {
-    /// By somebody who may forget, or removed by a prune: void for ever, whatever put lands later. With the reason.
-    pub by_right: BTreeMap<SnapshotId, String>,
+    /// By somebody who may forget, or removed by a prune: void for ever, whatever put lands later.
+    pub by_right: BTreeMap<SnapshotId, Voided>,
     /// By somebody who may only write: that counts for what they announced themselves and did not commit.
     pub by_writers: BTreeMap<SnapshotId, BTreeSet<PrincipalId>>,
 }
 
+/// Why a snapshot is void, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voided {
+    /// For people.
+    pub reason: String,
+    /// The later of when its record says so and of when that was put, so that neither of two clocks alone makes it long ago.
+    /// Nothing, once only a prune speaks of it.
+    pub since: Option<Timestamp>,
+}
+
 impl Voids {
-    fn add(&mut self, signed: Signed<Forgotten>) {
+    /// Adds what a record says that was put at `put`. Of several that speak of a snapshot the latest counts.
+    fn add(&mut self, signed: Signed<Forgotten>, put: Option<jiff::Timestamp>) {
         let may_forget = signed.maker.rights.contains(Rights::FORGET);
+        let put = put.map(Timestamp::from);
         for void in signed.record.entries {
             if may_forget {
-                self.by_right.insert(void.snapshot, void.reason);
+                let since = Some(put.map_or(void.time, |put| put.max(void.time)));
+                let known = self.by_right.get(&void.snapshot);
+                if known.is_none_or(|known| known.since < since) {
+                    self.by_right.insert(void.snapshot, Voided { reason: void.reason, since });
+                }
             } else {
                 self.by_writers.entry(void.snapshot).or_default().insert(signed.maker.key.principal());
             }
@@ -148,11 +174,26 @@ impl Repository {
     /// [`Self::snapshots`], and how they follow one another.
     pub fn history(&self, cx: &Context<'_>) -> Result<(Vec<Snapshot>, SnapshotGraph)> {
         self.require(Rights::READ)?;
-        let (sealed, graph) = self.sealed_snapshots(cx)?;
+        let (mut sealed, graph, _) = self.sealed_snapshots(cx)?;
+        sealed.retain(|id, _| !graph.void.contains(id));
+        Ok((self.open_bodies(sealed, cx)?, graph))
+    }
+
+    /// Every snapshot that is there, also what is void, oldest first, and what was declared void by somebody who may.
+    ///
+    /// # Errors
+    /// Those of [`Self::snapshots`].
+    pub fn snapshots_and_voids(&self, cx: &Context<'_>) -> Result<(Vec<Snapshot>, BTreeMap<SnapshotId, Voided>)> {
+        self.require(Rights::READ)?;
+        let (sealed, _, voids) = self.sealed_snapshots(cx)?;
+        Ok((self.open_bodies(sealed, cx)?, voids.by_right))
+    }
+
+    /// Opens bodies; junk is reported and passed over.
+    fn open_bodies(&self, sealed: Sealed, cx: &Context<'_>) -> Result<Vec<Snapshot>> {
         let mut snapshots: Vec<Snapshot> = Vec::with_capacity(sealed.len());
         let opened: Vec<_> = sealed
             .into_par_iter()
-            .filter(|(id, _)| !graph.void.contains(id))
             .map(|(id, sealed)| {
                 let body = sealed.open_body(&self.keyring);
                 (id, sealed.header, body)
@@ -167,27 +208,28 @@ impl Repository {
             }
         }
         snapshots.sort_by_key(|snapshot| (snapshot.header.time, snapshot.id));
-        Ok((snapshots, graph))
+        Ok(snapshots)
     }
 
     /// How the snapshots follow one another.
     pub fn snapshot_graph(&self, cx: &Context<'_>) -> Result<SnapshotGraph> {
-        Ok(self.sealed_snapshots(cx)?.1)
+        let (_, graph, _) = self.sealed_snapshots(cx)?;
+        Ok(graph)
     }
 
     /// `snapshots/` is listed before `forgotten/`: a snapshot that was forgotten in between is then known to be. What is void
     /// is opened as well, for it still says what its writer had seen.
-    fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<(BTreeMap<SnapshotId, SealedSnapshot>, SnapshotGraph)> {
+    fn sealed_snapshots(&self, cx: &Context<'_>) -> Result<(Sealed, SnapshotGraph, Voids)> {
         let listed: BTreeSet<SnapshotId> =
             self.objects.list(ObjectKind::Snapshots)?.iter().map(|object| object.id.into()).collect();
         let voids = self.voids(cx)?;
         let opened = self.open_headers(listed.iter().copied().collect(), cx)?;
         let graph = SnapshotGraph::of(listed, &opened, &voids);
-        Ok((opened, graph))
+        Ok((opened, graph, voids))
     }
 
     /// Opens headers; junk, and what needs a newer version, is reported and passed over.
-    fn open_headers(&self, ids: Vec<SnapshotId>, cx: &Context<'_>) -> Result<BTreeMap<SnapshotId, SealedSnapshot>> {
+    fn open_headers(&self, ids: Vec<SnapshotId>, cx: &Context<'_>) -> Result<Sealed> {
         let opened: Vec<_> = ids.into_par_iter().map(|id| (id, self.sealed_snapshot(id, cx))).collect();
         let mut snapshots = BTreeMap::new();
         for (id, sealed) in opened {
@@ -228,14 +270,15 @@ impl Repository {
                 .get(name, LOG_BYTES_MAX)
                 .and_then(|bytes| self.decode(name, cx, |keyring| log::decode_forgotten(&bytes, keyring)));
             match record {
-                Ok(signed) => voids.add(signed),
+                Ok(signed) => voids.add(signed, listed.modified),
                 Err(error) if is_absent(&error) => {}
                 Err(error) if is_junk(&error) => report(cx, name, &error),
                 Err(error) => return Err(error),
             }
         }
         for id in self.gc(cx)?.records.void() {
-            voids.by_right.entry(id).or_insert_with(|| "removed by a prune".to_owned());
+            let pruned = || Voided { reason: "removed by a prune".to_owned(), since: None };
+            voids.by_right.entry(id).or_insert_with(pruned);
         }
         Ok(voids)
     }
@@ -276,8 +319,7 @@ pub fn pick<'s>(snapshots: &'s [Snapshot], wanted: &str) -> Result<&'s Snapshot>
         let until = snapshots.partition_point(|snapshot| snapshot.header.time < moment);
         return until.checked_sub(1).map(|at| &snapshots[at]).ok_or_else(no_such);
     }
-    let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let begins = |id: SnapshotId| is_hex && id.to_string().starts_with(wanted);
+    let begins = |id: SnapshotId| begins_with(id, wanted);
     let by_id: Vec<_> = snapshots.iter().filter(|snapshot| begins(snapshot.id)).collect();
     let stands_for = |snapshot: &&Snapshot| snapshot.header.original.is_some_and(begins);
     match by_id[..] {
@@ -294,6 +336,12 @@ pub fn pick<'s>(snapshots: &'s [Snapshot], wanted: &str) -> Result<&'s Snapshot>
             found: by_id.iter().map(|snapshot| snapshot.id).collect(),
         }),
     }
+}
+
+/// Whether `wanted` is the beginning of an id.
+pub fn begins_with(id: SnapshotId, wanted: &str) -> bool {
+    let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_hex && id.to_string().starts_with(wanted)
 }
 
 fn parse_latest(wanted: &str) -> Option<usize> {

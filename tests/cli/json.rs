@@ -148,6 +148,10 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("why", &json("why source/file source/folder/excluded --exclude excluded").ok());
     schema.expect("tag", &json("tag add c latest").ok());
     schema.expect("forget", &json("forget --keep-daily 1 --keep-tag c --group-by host,paths,tags --dry-run").ok());
+    schema.expect("forget", &json("forget latest").ok());
+    let forgotten = json("snapshots --forgotten").ok();
+    schema.expect("snapshots --forgotten", &forgotten);
+    schema.expect("unforget", &json("unforget").arg(forgotten.json()[0]["id"].as_str().unwrap()).ok());
     schema.expect("prune", &json("prune --dry-run").ok());
     schema.expect("forget", &json("forget latest~1").ok());
     schema.expect("forget", &json("forget latest~1 --prune --undo-window 0").ok());
@@ -173,7 +177,8 @@ fn all_that_is_printed_is_as_the_schema_says() {
     schema.expect("check", &json("check").ends_with(4));
 
     let defined: BTreeSet<String> = schema.schema["$defs"].as_object().unwrap().keys().cloned().collect();
-    let parts = ["snapshot", "snapshot_summary", "chunk_bytes", "forget_group", "forget_reason"].map(str::to_owned);
+    let parts = ["snapshot", "snapshot_summary", "chunk_bytes", "forget_group", "forget_reason", "forgotten_snapshot"]
+        .map(str::to_owned);
     let unseen: Vec<_> =
         defined.iter().filter(|name| !schema.fitted.contains(*name) && !parts.contains(name)).collect();
     assert!(unseen.iter().all(|name| SELDOM.contains(&name.as_str())), "nothing was seen of {unseen:?}");
@@ -192,5 +197,7 @@ fn the_schema_knows_every_command() {
             wanted.insert(name.to_owned());
         }
     }
+    // What an option turns into another document.
+    wanted.insert("snapshots --forgotten".to_owned());
     assert_eq!(known, wanted);
 }

@@ -42,5 +42,6 @@ mod tag;
 mod terminal;
 mod unattended;
 mod unchanged;
+mod unforget;
 mod user;
 mod why;

@@ -129,6 +129,12 @@ fn what_is_named(all: &mut Transcript) {
     all.add("A filter that admits nothing", machine.caddis("restore latest target --host another"));
     all.add("An unknown snapshot to forget", machine.caddis("forget nothing"));
     all.add("A policy that keeps nothing", machine.caddis("forget --keep-last 0 --group-by paths"));
+    all.add("An unknown snapshot to bring back", machine.caddis("unforget ffffffffffff"));
+    all.add("A snapshot to bring back that is there", machine.caddis("unforget").arg(machine.snapshot_ids().remove(0)));
+    let gone = machine.snapshot_ids().remove(0);
+    machine.caddis("forget").arg(&gone).ok();
+    fs::remove_file(machine.repository.join("snapshots").join(&gone)).unwrap();
+    all.add("A snapshot to bring back that has been pruned", machine.caddis("unforget").arg(gone));
     all.add("Nothing but missing sources", machine.caddis("backup missing"));
     all.add("An empty source", machine.caddis("backup").arg(""));
 }
@@ -165,6 +171,8 @@ fn words(all: &mut Transcript) {
     all.add("A budget of months", machine.caddis("check --budget 2mo"));
     all.add("A budget for everything", machine.caddis("check --read-data --budget 60s"));
     all.add("No tag", machine.caddis("tag add").arg("").arg("latest"));
+    all.add("Nothing to bring back", machine.caddis("unforget"));
+    all.add("Snapshots to list among the forgotten", machine.caddis("snapshots --forgotten latest"));
     all.add("Nothing to forget by", machine.caddis("forget"));
     all.add("Snapshots to forget and a policy", machine.caddis("forget latest --keep-last 1"));
     all.add("A count that is none", machine.caddis("forget --keep-daily some"));

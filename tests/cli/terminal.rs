@@ -94,7 +94,7 @@ fn a_log_gets_five_lines_however_much_is_missing() {
 fn success_says_nothing_to_a_log() {
     let machine = Machine::with_repository();
     machine.folder_with("source", &[("file", b"x")]);
-    for words in ["backup source", "check", "restore latest target", "tag add x latest"] {
+    for words in ["backup source", "check", "restore latest target", "tag add x latest", "forget latest"] {
         let run = machine.caddis(words).ok();
         assert_eq!((run.text(), run.stderr.as_str()), ("", ""), "{words}");
     }
@@ -120,6 +120,11 @@ fn a_shell_is_offered_commands_options_and_snapshots() {
     let all = offered(machine.caddis(""), &["caddis", "restore", ""]);
     assert!(all.contains(&ids[0]) && all.contains(&ids[1]) && all.contains(&"latest".to_owned()), "{all:?}");
     assert_eq!(offered(machine.caddis(""), &["caddis", "tag", "add", "x", &ids[0][..7]]), [ids[0].clone()]);
+    // Of what was forgotten, where it can be brought back.
+    let unforget = ["caddis", "unforget", &ids[0][..7]];
+    assert_eq!(offered(machine.caddis(""), &unforget), [""; 0]);
+    machine.caddis("forget").arg(&ids[0]).ok();
+    assert_eq!(offered(machine.caddis(""), &unforget), [ids[0].clone()]);
     // The repository of the line that is typed, and not the one of the environment.
     let other = Machine::with_repository();
     let (repository, key) = (machine.repository.to_str().unwrap(), machine.key_file.to_str().unwrap());

@@ -67,7 +67,7 @@ fn void(id: SnapshotId) -> Forgotten {
 fn voids(lab: &Lab) -> Vec<(SnapshotId, String)> {
     let world = World::at(0);
     let repository = lab.machine.open(&lab.store, &world).unwrap();
-    repository.voids(&world.cx()).unwrap().by_right.into_iter().collect()
+    repository.voids(&world.cx()).unwrap().by_right.into_iter().map(|(id, voided)| (id, voided.reason)).collect()
 }
 
 /// A lab with a snapshot, a source that has grown since, and somebody with all rights who can sign records.

@@ -27,6 +27,7 @@ mod snapshots;
 mod span;
 mod stats;
 mod tag;
+mod unforget;
 mod why;
 
 pub use super::color::Color;
@@ -45,6 +46,7 @@ pub use select::SelectArgs;
 pub use snapshots::SnapshotsArgs;
 pub use stats::StatsArgs;
 pub use tag::{ChangeTagsArgs, TagCommand};
+pub use unforget::UnforgetArgs;
 pub use why::WhyArgs;
 
 /// What somebody who has just installed the program needs to know.
@@ -142,6 +144,8 @@ pub enum Command {
     Prune(PruneArgs),
     /// Forget snapshots, by name or by a policy
     Forget(Box<ForgetArgs>),
+    /// Bring back snapshots that were forgotten
+    Unforget(UnforgetArgs),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
     /// Manage the passphrases and key files that open the repository

@@ -15,6 +15,9 @@ pub struct SnapshotsArgs {
     /// Show one line for each, without paths
     #[arg(short, long)]
     pub compact: bool,
+    /// List snapshots that were forgotten and can be brought back, with the reason, and until when no prune takes them
+    #[arg(long, conflicts_with_all = ["snapshots", "latest", "compact"])]
+    pub forgotten: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }
