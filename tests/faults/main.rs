@@ -42,3 +42,4 @@ mod strangers;
 mod stuck;
 mod together;
 mod unchanged;
+mod unforget;

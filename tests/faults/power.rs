@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use caddis::error::Error;
+use caddis::forget::{Choice, forget, plan};
 use caddis::id::{ObjectId, SnapshotId};
+use caddis::repo::snapshots::Filter;
 use caddis::store::local::{LocalStore, OpenError};
+use caddis::unforget::unforget;
 
 use crate::compare::Tree;
 use crate::disk::{Files, RecordingDisk, files_in, set_files};
@@ -177,4 +180,50 @@ fn a_power_cut_during_changes_of_keys_leaves_keys_that_open() {
         story.assert_whole(machine, path, 1, context);
     });
     assert_eq!(left.into_inner(), BTreeSet::from([false, true]));
+}
+
+#[test]
+fn a_power_cut_during_forget_and_unforget_leaves_each_done_or_not() {
+    let mut story = Story::with_repository();
+    story.lab.write_old_tree();
+    story.back_up(1);
+    story.lab.write_new_tree();
+    story.back_up(2);
+    let (old, old_tree) = story.saved.remove(0);
+    story.disk.begin();
+    let world = World::at(3);
+    let mut repository = story.machine.open(&story.store(), &world).unwrap();
+    let plan = plan(&repository, &Choice::Named(vec![old.to_string()]), &Filter::default(), &world.cx()).unwrap();
+    forget(&mut repository, plan, &world.cx()).unwrap();
+    story.disk.report(); // 3
+    let mut repository = story.machine.open(&story.store(), &world).unwrap();
+    unforget(&mut repository, &[old.to_string()], &mut |_| Ok(()), &world.cx()).unwrap();
+    story.disk.report(); // 4
+    let states = std::cell::RefCell::new(BTreeSet::new());
+    let images = story.look_at_images(|machine, path, reported, context| {
+        let store = Arc::new(LocalStore::open(path).expect(context));
+        let live = machine.snapshots(&store);
+        let place: Vec<_> = live.iter().filter(|snapshot| snapshot.lineage() == old).collect();
+        let state = match place[..] {
+            [] => "forgotten",
+            [snapshot] if snapshot.id == old => "there",
+            [_] => "back",
+            _ => panic!("{context}: {place:?}"),
+        };
+        states.borrow_mut().insert(state);
+        assert!(reported < 3 || state != "there", "{context}");
+        assert!(reported < 4 || state == "back", "{context}");
+        // It comes back whatever was done by then.
+        if state == "forgotten" {
+            let world = World::at(4);
+            let mut repository = machine.open(&store, &world).expect(context);
+            unforget(&mut repository, &[old.to_string()], &mut |_| Ok(()), &world.cx()).expect(context);
+        }
+        let live = machine.snapshots(&store);
+        let back = live.iter().find(|snapshot| snapshot.lineage() == old).expect(context);
+        assert_same_tree(&old_tree, &machine.restored(&store, back.id, &story.lab.source));
+        story.assert_whole(machine, path, 1, context);
+    });
+    assert!(images > 15, "{images}");
+    assert_eq!(states.into_inner(), BTreeSet::from(["back", "forgotten", "there"]));
 }

@@ -25,7 +25,7 @@ use crate::cuts::dying_at_put;
 use crate::lab::{Hooked, Lab, Machine, World, assert_same_tree, hooked, names, random_bytes};
 
 /// A store in which `act` happens once, just before the first put of `kind`.
-fn acting_at_put(
+pub(crate) fn acting_at_put(
     store: &Arc<MemoryStore>,
     kind: ObjectKind,
     act: impl Fn(&MemoryStore, &ObjectName) + Send + Sync + 'static,
