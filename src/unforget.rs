@@ -39,6 +39,8 @@ struct Known {
     live: Vec<Snapshot>,
     /// Of each lineage that has no live snapshot, the one that was void last.
     forgotten: Vec<ForgottenSnapshot>,
+    /// The ids that a lineage had before, as far as they are still there.
+    earlier: BTreeMap<SnapshotId, Vec<SnapshotId>>,
     void: BTreeMap<SnapshotId, Voided>,
 }
 
@@ -48,6 +50,8 @@ impl Known {
         let (dead, live): (Vec<Snapshot>, Vec<Snapshot>) =
             snapshots.into_iter().partition(|snapshot| void.contains_key(&snapshot.id));
         let live_lineages: BTreeSet<SnapshotId> = live.iter().map(Snapshot::lineage).collect();
+        let mut earlier: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
+        dead.iter().for_each(|snapshot| earlier.entry(snapshot.lineage()).or_default().push(snapshot.id));
         let mut last: BTreeMap<SnapshotId, ForgottenSnapshot> = BTreeMap::new();
         for snapshot in dead.into_iter().filter(|snapshot| !live_lineages.contains(&snapshot.lineage())) {
             let found = ForgottenSnapshot { voided: void[&snapshot.id].clone(), snapshot };
@@ -60,12 +64,14 @@ impl Known {
         }
         let mut forgotten: Vec<ForgottenSnapshot> = last.into_values().collect();
         forgotten.sort_by_key(|found| (found.snapshot.header.time, found.snapshot.id));
-        Ok(Self { live, forgotten, void })
+        Ok(Self { live, forgotten, earlier, void })
     }
 
     fn find(&self, wanted: &str) -> Result<Found<'_>> {
-        let is_named =
-            |snapshot: &Snapshot| begins_with(snapshot.id, wanted) || begins_with(snapshot.lineage(), wanted);
+        let is_named = |snapshot: &Snapshot| {
+            let earlier = self.earlier.get(&snapshot.lineage()).into_iter().flatten();
+            [snapshot.id, snapshot.lineage()].iter().chain(earlier).any(|id| begins_with(*id, wanted))
+        };
         let forgotten: Vec<_> = self.forgotten.iter().filter(|found| is_named(&found.snapshot)).collect();
         let live: Vec<&Snapshot> = self.live.iter().filter(|live| is_named(live)).collect();
         match (&forgotten[..], &live[..]) {

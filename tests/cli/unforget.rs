@@ -105,6 +105,14 @@ fn a_snapshot_that_another_one_took_the_place_of_is_not_forgotten() {
     machine.caddis("unforget").arg(&second).ok();
     assert_eq!((list(&machine, "").len(), list(&machine, "--forgotten").len()), (3, 0));
     machine.caddis("ls").arg(&old).ok();
+    let third = machine.snapshot_ids().remove(0);
+    for id in [&old, &second] {
+        let line = &machine.caddis("unforget --json").arg(id).ok().json_lines()[0];
+        assert_eq!((&line["new_snapshot_id"], &line["was_there"]), (&Value::from(&*third), &Value::from(true)));
+    }
+    machine.caddis("forget").arg(&third).ok();
+    machine.caddis("unforget").arg(&second).ok();
+    assert_eq!(list(&machine, "")[0]["original"], *old);
 }
 
 #[test]
