@@ -10,7 +10,7 @@ use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::session::Origin;
-use crate::tree::closure::{Needed, for_each_needed};
+use crate::tree::closure::for_each_needed;
 
 /// A snapshot that is announced or committed needs it.
 const LIVE: u8 = 1;
@@ -24,11 +24,17 @@ const OWNER_SHIFT: u32 = 2;
 /// Owners that are told apart; all others are taken for one.
 const OWNERS_MAX: u8 = 63;
 
+/// Chunks that lead to no others are marked so many at a time, in the order of the index: 12 MiB. One by one each would cost a
+/// read of a page somewhere in it.
+const WAITING_MAX: usize = 1 << 19;
+
 /// What needs the chunks of an index.
 pub(super) struct Needs<'a> {
     repository: &'a Repository,
     marks: Marks<'a, u8>,
     owners: Vec<u32>,
+    /// What is needed and not marked yet, each with the number of its owner.
+    waiting: Vec<(ShortId, u8)>,
     /// Whether a root needs a chunk that the index does not have.
     pub(super) is_missing: bool,
     /// A root that needs a chunk which leads to others and is not in the index.
@@ -52,7 +58,14 @@ pub(super) enum Need {
 
 impl<'a> Needs<'a> {
     pub(super) fn new(repository: &'a Repository, index: &'a LocalIndex) -> Self {
-        Self { repository, marks: Marks::new(index), owners: Vec::new(), is_missing: false, blind: None }
+        Self {
+            repository,
+            marks: Marks::new(index),
+            owners: Vec::new(),
+            waiting: Vec::new(),
+            is_missing: false,
+            blind: None,
+        }
     }
 
     /// Marks all that these roots need. A folder that one of them leads to is read once.
@@ -61,21 +74,21 @@ impl<'a> Needs<'a> {
     /// A folder cannot be read: nobody knows what else is needed.
     pub(super) fn mark_roots(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
         for root in roots {
-            if let Some(missing) = self.mark(reader, root, LIVE, cx).map_err(|error| broken_root(root.id, error))? {
+            let walked = self.walk(reader, root, LIVE, cx).map_err(|error| broken_root(root.id, error))?;
+            if let Some(missing) = walked {
                 self.is_missing = true;
-                if missing.kind.leads_on() {
-                    self.blind = Some((root.id, missing.id));
-                }
+                self.blind = Some((root.id, missing));
             }
             cx.progress.done(1, 0);
         }
+        self.is_missing |= !self.mark_waiting(LIVE)?;
         Ok(())
     }
 
     /// Marks what else these need, which were forgotten. Of one that is damaged there is less to bring back.
     pub(super) fn mark_forgotten(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
         for root in roots {
-            match self.mark(reader, root, UNDO, cx) {
+            match self.walk(reader, root, UNDO, cx) {
                 Err(error) if !is_damage(&error) => return Err(error),
                 Ok(None) => {}
                 _ => {
@@ -84,6 +97,9 @@ impl<'a> Needs<'a> {
                 }
             }
             cx.progress.done(1, 0);
+        }
+        if !self.mark_waiting(UNDO)? {
+            cx.progress.note("something is lost of what was forgotten: not all of it can be brought back whole");
         }
         Ok(())
     }
@@ -97,27 +113,52 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// Answers one chunk that is not in the index, if there is any: one that leads to others before one that does not.
-    fn mark(&mut self, reader: &Reader<'_>, root: &Root, flag: u8, cx: &Context<'_>) -> Result<Option<Needed>> {
-        let mut missing: Option<Needed> = None;
+    /// Follows one root. Answers a chunk that leads to others and is not in the index, if there is one.
+    fn walk(&mut self, reader: &Reader<'_>, root: &Root, flag: u8, cx: &Context<'_>) -> Result<Option<ChunkId>> {
+        let mut missing = None;
         for_each_needed(reader, &root.body, cx.cancel, &mut |needed| {
+            let id = ShortId::from(needed.id);
             let owner = needed.owner.map_or(0, |owner| number_of(&mut self.owners, owner));
-            let mark =
-                self.marks.of(&ShortId::from(needed.id)).map_err(|source| self.repository.index_error(source))?;
-            let Some(mark) = mark else {
-                if missing.is_none_or(|known| !known.kind.leads_on()) {
-                    missing = Some(*needed);
+            if !needed.kind.leads_on() {
+                self.waiting.push((id, owner));
+                if self.waiting.len() >= WAITING_MAX {
+                    let are_there = self.mark_waiting(flag)?;
+                    self.is_missing |= !are_there && flag == LIVE;
                 }
                 return Ok(false);
-            };
+            }
+            let is_new = self.mark(&id, owner, flag)?;
+            if is_new.is_none() {
+                missing = Some(needed.id);
+            }
+            Ok(is_new.unwrap_or(false))
+        })?;
+        Ok(missing)
+    }
+
+    /// Marks what waits; answers whether the index has all of it.
+    fn mark_waiting(&mut self, flag: u8) -> Result<bool> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_unstable();
+        let mut are_there = true;
+        for (id, owner) in waiting.drain(..) {
+            are_there &= self.mark(&id, owner, flag)?.is_some();
+        }
+        self.waiting = waiting;
+        Ok(are_there)
+    }
+
+    /// Marks one chunk; answers whether that says anything new of it. Nothing if the index does not have it.
+    fn mark(&mut self, id: &ShortId, owner: u8, flag: u8) -> Result<Option<bool>> {
+        let mark = self.marks.of(id).map_err(|source| self.repository.index_error(source))?;
+        Ok(mark.map(|mark| {
             let is_new = *mark & (LIVE | flag) == 0;
             if *mark == 0 {
                 *mark = owner << OWNER_SHIFT;
             }
             *mark |= flag;
-            Ok(is_new)
-        })?;
-        Ok(missing)
+            is_new
+        }))
     }
 
     /// Who needs a chunk of the index.
