@@ -72,8 +72,12 @@ impl Prune<'_> {
         self.options.max_time.is_some_and(|most| used >= most)
     }
 
-    /// So long before now; as long ago as there are times, if that is beyond all of them.
+    /// So long before now; as long ago as there are times, if that is beyond all of them. No time at all leaves nothing out,
+    /// also not what a clock that was wrong has dated ahead.
     fn ago(&self, span: Span) -> Timestamp {
+        if span.is_zero() {
+            return Timestamp::MAX;
+        }
         let now = self.cx.clock.now().to_zoned(TimeZone::system());
         now.checked_sub(span).map_or(Timestamp::MIN, |then| then.timestamp())
     }
