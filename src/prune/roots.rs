@@ -127,22 +127,39 @@ pub(super) fn open_all<'i>(
     ids: impl IntoIterator<Item = &'i SnapshotId>,
     cx: &Context<'_>,
 ) -> Result<Vec<Root>> {
-    let mut roots = Vec::new();
-    for &id in ids {
-        cx.cancel.check()?;
-        // A root moves from `pending/` to `snapshots/`, so that it is never in neither while it is looked for in this order.
-        for kind in [ObjectKind::Pending, ObjectKind::Snapshots] {
-            let Some(sealed) = open(repository, kind, id, cx)? else { continue };
-            let name = ObjectName::new(kind, id);
-            match sealed.open_body(&repository.keyring).map_err(|source| Error::Object { object: name, source }) {
-                Ok(body) => roots.push(Root { id, body }),
-                Err(error) if is_junk(&error) => report(cx, name, &error),
-                Err(error) => return Err(error),
-            }
-            break;
+    ids.into_iter().filter_map(|&id| open_root(repository, id, cx).transpose()).collect()
+}
+
+/// Opens snapshots that were forgotten. One whose bytes are not those of its name nobody can bring back.
+pub(super) fn open_forgotten<'i>(
+    repository: &Repository,
+    ids: impl IntoIterator<Item = &'i SnapshotId>,
+    cx: &Context<'_>,
+) -> Result<Vec<Root>> {
+    let opened = ids.into_iter().filter_map(|&id| match open_root(repository, id, cx) {
+        Err(error @ Error::WrongHash { object }) => {
+            report(cx, object, &error);
+            None
         }
+        opened => opened.transpose(),
+    });
+    opened.collect()
+}
+
+fn open_root(repository: &Repository, id: SnapshotId, cx: &Context<'_>) -> Result<Option<Root>> {
+    cx.cancel.check()?;
+    // A root moves from `pending/` to `snapshots/`, so that it is never in neither while it is looked for in this order.
+    for kind in [ObjectKind::Pending, ObjectKind::Snapshots] {
+        let Some(sealed) = open(repository, kind, id, cx)? else { continue };
+        let name = ObjectName::new(kind, id);
+        match sealed.open_body(&repository.keyring).map_err(|source| Error::Object { object: name, source }) {
+            Ok(body) => return Ok(Some(Root { id, body })),
+            Err(error) if is_junk(&error) => report(cx, name, &error),
+            Err(error) => return Err(error),
+        }
+        break;
     }
-    Ok(roots)
+    Ok(None)
 }
 
 /// Opens the header of a snapshot; nothing if it is gone or junk.

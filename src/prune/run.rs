@@ -97,7 +97,7 @@ impl Prune<'_> {
         let mut step = step.voids_listed(&forgetting.voids);
         let live = roots::open_all(repository, step.roots(), cx)?;
         let undo = self.undo(&snapshots, &forgetting);
-        let forgotten = roots::open_all(repository, undo.iter().map(|(id, _)| id), cx)?;
+        let forgotten = roots::open_forgotten(repository, undo.iter().map(|(id, _)| id), cx)?;
         cx.progress.ahead((live.len() + forgotten.len()) as u64, 0);
         let listed = Listed { known, packs, pending, snapshots, forgetting, undo };
         loop {
