@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::mark::{Need, Needs, believed, for_each_chunk};
+use super::mark::{Blind, Need, Needs, believed, broken_root, for_each_chunk};
 use super::roots::open_all;
 use crate::error;
 use crate::format::index::ShortId;
@@ -49,7 +49,8 @@ impl Before<'_, '_> {
     }
 }
 
-/// Says for each chunk that a root needs where it lies now.
+/// Says for each chunk that a root needs where it lies now. Answers one that the index does not have and that leads to
+/// others, if a root needs such a one.
 ///
 /// # Errors
 /// A root that was announced meanwhile cannot be followed: nothing dies.
@@ -59,7 +60,7 @@ pub(super) fn judge(
     before: &mut Before<'_, '_>,
     now: &Now<'_>,
     cx: &Context<'_>,
-) -> error::Result<()> {
+) -> error::Result<Option<Blind>> {
     let broken = |source| repository.index_error(source);
     if !before.stands(now) {
         for_each_chunk(repository, before.index, cx, &mut |id, _| {
@@ -72,8 +73,9 @@ pub(super) fn judge(
     let is_new = |id: &&SnapshotId| !before.roots.contains(*id);
     let new: Vec<SnapshotId> = judge.roots().iter().filter(is_new).copied().collect();
     if new.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut blind = None;
     let mut met: Marks<'_, bool> = Marks::new(now.index);
     for root in open_all(repository, &new, cx)? {
         for_each_needed(now.reader, &root.body, cx.cancel, &mut |needed| {
@@ -83,11 +85,15 @@ pub(super) fn judge(
                 return Ok(false);
             }
             judge.needs(&holders(repository, now.index, &id).map_err(broken)?);
-            let met = met.of(&id).map_err(broken)?;
-            Ok(met.is_some_and(|met| !std::mem::replace(met, true)))
-        })?;
+            let Some(met) = met.of(&id).map_err(broken)? else {
+                blind = blind.or(needed.kind.leads_on().then_some((root.id, needed.id)));
+                return Ok(false);
+            };
+            Ok(!std::mem::replace(met, true))
+        })
+        .map_err(|error| broken_root(root.id, error))?;
     }
-    Ok(())
+    Ok(blind)
 }
 
 /// Every pack that holds a chunk by the word of somebody who is believed.

@@ -38,10 +38,23 @@ pub(super) struct Needs<'a> {
     /// Whether a root needs a chunk that the index does not have.
     pub(super) is_missing: bool,
     /// A root that needs a chunk which leads to others and is not in the index.
-    blind: Option<(SnapshotId, ChunkId)>,
+    pub(super) blind: Option<Blind>,
 }
 
-fn broken_root(snapshot: SnapshotId, error: Error) -> Error {
+/// A root, and a chunk that it needs which is in no pack and leads to others.
+pub(super) type Blind = (SnapshotId, ChunkId);
+
+/// # Errors
+/// A root needs a chunk which is nowhere and leads to others: what these are, nobody can say.
+pub(super) fn require_sight(blind: Option<Blind>) -> Result<()> {
+    match blind {
+        Some((root, id)) => Err(broken_root(root, Error::MissingChunk { id })),
+        None => Ok(()),
+    }
+}
+
+/// Names the root that cannot be followed.
+pub(super) fn broken_root(snapshot: SnapshotId, error: Error) -> Error {
     if is_damage(&error) { Error::BrokenRoot { snapshot, source: Box::new(error) } } else { error }
 }
 
@@ -102,15 +115,6 @@ impl<'a> Needs<'a> {
             cx.progress.note("something is lost of what was forgotten: not all of it can be brought back whole");
         }
         Ok(())
-    }
-
-    /// # Errors
-    /// A root needs a chunk which is nowhere and leads to others: what these are, nobody can say.
-    pub(super) fn require_sight(&self) -> Result<()> {
-        match self.blind {
-            Some((root, id)) => Err(broken_root(root, Error::MissingChunk { id })),
-            None => Ok(()),
-        }
     }
 
     /// Follows one root. Answers a chunk that leads to others and is not in the index, if there is one.

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::judge::{self, Before, Now};
-use super::mark::Needs;
+use super::mark::{Needs, require_sight};
 use super::plan::{Limits, Plan};
 use super::repack::{Copied, Copying};
 use super::roots::{self, Forgetting, Packs, Root};
@@ -112,7 +112,7 @@ impl Prune<'_> {
                 step = again;
                 continue;
             }
-            seen.needs.require_sight()?;
+            require_sight(seen.needs.blind)?;
             return self.carry_out(choose, seen, tell);
         }
     }
@@ -276,11 +276,12 @@ impl Prune<'_> {
                 packs: &packs_before,
             };
             let now = Now { index: &view.index, reader: &reader, names: &gc.names, packs: &packs, own };
-            judge::judge(repository, &mut judge, &mut before, &now, cx)?;
+            let blind = judge::judge(repository, &mut judge, &mut before, &now, cx)?;
             if let Some(again) = judge.list_again() {
                 step = again;
                 continue;
             }
+            require_sight(blind)?;
             let step = judge.judged();
             let names_dead = indexed.iter().any(|pack| step.drops(pack));
             return Ok(Judged { step, segments: view.index.segments(), names_dead, condemned });
