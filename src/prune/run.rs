@@ -307,24 +307,22 @@ impl Prune<'_> {
     /// P4, P5 and P6.
     fn finish(&self, judged: Judged, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
         let Judged { step, segments, names_dead, .. } = judged;
-        let merge = || -> Result<Merged> {
-            let merged = segments::merge(self.repository, &segments, names_dead, &step, self.cx)?;
-            segments::delete(self.repository, &merged)?;
-            Ok(merged)
+        let merge = || match segments::merge(self.repository, &segments, names_dead, &step, self.cx) {
+            Err(error) if is_no_space(&error) => Ok(None),
+            merged => merged.map(Some),
         };
-        // Where there is no room for a segment, there is after the packs are deleted; that the index names what is gone harms
-        // nobody, for it is condemned.
-        let merged = match merge() {
-            Err(error) if is_no_space(&error) => None,
-            merged => Some(merged?),
-        };
+        // Where there is no room for a segment, there may be after the packs are deleted; that the index names what is gone
+        // harms nobody, for it is condemned, and a later prune sees to it.
+        let mut merged = merge()?;
+        merged.iter().try_for_each(|merged| segments::delete(self.repository, merged))?;
         let dead: BTreeSet<PackId> = step.dead().clone();
         self.delete_packs(&dead, seen, report)?;
-        let merged = match merged {
-            Some(merged) => merged,
-            None => merge()?,
-        };
-        report.merged = (merged.superseded.len() as u64, merged.put);
+        if merged.is_none() {
+            merged = merge()?;
+            merged.iter().try_for_each(|merged| segments::delete(self.repository, merged))?;
+        }
+        let Merged { put, superseded } = merged.unwrap_or_default();
+        report.merged = (superseded.len() as u64, put);
         let undo: BTreeSet<SnapshotId> = seen.listed.undo.iter().map(|(id, _)| *id).collect();
         let forgetting = &seen.listed.forgetting;
         let void = forgetting.voids.by_right.iter().filter(|id| !undo.contains(*id));
