@@ -137,11 +137,12 @@ impl Tally {
     }
 
     /// Of several places of a chunk the one that shall keep it: a pack that nobody has condemned, and of these the newest,
-    /// because what was stored again was stored for a reason.
+    /// because what was stored again was stored for a reason. Where the store does not say, the longest: it is what a prune
+    /// that died has copied together.
     pub(super) fn keeper(&self, rows: &[Location]) -> Option<usize> {
         let there = rows.iter().enumerate().filter_map(|(number, row)| Some((number, self.get(&row.pack.id)?, row)));
         let best = there.max_by_key(|(_, pack, row)| {
-            (pack.standing == Standing::Safe, pack.modified, pack.id, std::cmp::Reverse(row.block.ordinal))
+            (pack.standing == Standing::Safe, pack.modified, pack.bytes, pack.id, std::cmp::Reverse(row.block.ordinal))
         });
         best.map(|(number, ..)| number)
     }
