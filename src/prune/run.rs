@@ -11,7 +11,7 @@ use super::judge::{self, Before, Now};
 use super::mark::{Needs, require_sight};
 use super::plan::{Limits, Plan};
 use super::repack::{Copied, Copying};
-use super::roots::{self, Forgetting, Packs, Root};
+use super::roots::{self, Forgetting, Packs};
 use super::segments::{self, Merged};
 use super::tally::Tally;
 use super::{Options, Report};
@@ -103,9 +103,16 @@ impl Prune<'_> {
         loop {
             let (gc, index) = repository.look_at_all(cx)?;
             let view = Arc::new(View { condemned: gc.clone().before_index(), index });
-            let choose = step.index_listed(gc.records.clone(), self.indexed(&view.index)?);
+            let indexed = self.indexed(&view.index)?;
+            let put_since = self.put_since(&listed.packs, &indexed)?;
+            let choose = step.index_listed(gc.records.clone(), indexed);
             let reader = Reader::of_view(repository, Arc::clone(&view), cx)?;
-            let seen = self.look_through(&listed, &view, gc, &reader, (&live, &forgotten))?;
+            let mut needs = Needs::new(repository, &view.index);
+            needs.mark_roots(&reader, &live, cx)?;
+            needs.mark_forgotten(&reader, &forgotten, cx)?;
+            let tally = Tally::of(repository, &listed.packs, &put_since, &gc.records, &view.index, &mut needs, cx)?;
+            let is_missing = needs.is_missing || tally.is_missing;
+            let seen = Seen { listed: &listed, view: &view, gc, reader: &reader, needs, tally, is_missing };
             if seen.is_missing
                 && let Some(again) = choose.list_again()
             {
@@ -159,20 +166,12 @@ impl Prune<'_> {
         index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
     }
 
-    fn look_through<'s>(
-        &'s self,
-        listed: &'s Listed,
-        view: &'s View,
-        gc: GcListed,
-        reader: &'s Reader<'s>,
-        (live, forgotten): (&[Root], &[Root]),
-    ) -> Result<Seen<'s>> {
-        let mut needs = Needs::new(self.repository, &view.index);
-        needs.mark_roots(reader, live, self.cx)?;
-        needs.mark_forgotten(reader, forgotten, self.cx)?;
-        let tally = Tally::of(self.repository, &listed.packs, &gc.records, &view.index, &mut needs, self.cx)?;
-        let is_missing = needs.is_missing || tally.is_missing;
-        Ok(Seen { listed, view, gc, reader, needs, tally, is_missing })
+    /// Packs that the index names and the listing lacks, and that are there: they were put since. Another one is lost.
+    fn put_since(&self, listed: &Packs, indexed: &BTreeSet<PackId>) -> Result<BTreeSet<PackId>> {
+        if indexed.iter().all(|pack| listed.contains_key(pack)) {
+            return Ok(BTreeSet::new());
+        }
+        Ok(roots::packs(self.repository)?.into_keys().filter(|pack| !listed.contains_key(pack)).collect())
     }
 
     fn carry_out(

@@ -79,6 +79,7 @@ impl Tally {
     pub(super) fn of(
         repository: &Repository,
         listed: &Packs,
+        put_since: &BTreeSet<PackId>,
         gc: &Gc<Stored>,
         index: &LocalIndex,
         needs: &mut Needs<'_>,
@@ -103,16 +104,16 @@ impl Tally {
         let mut tally = Self { packs, places, is_missing: false };
         for_each_chunk(repository, index, cx, &mut |id, rows| {
             let need = needs.of(id)?;
-            tally.add(need, rows, &|pack| !condemned.contains(pack));
+            tally.add(need, rows, &|pack| put_since.contains(pack) && !condemned.contains(pack));
             Ok(())
         })?;
         Ok(tally)
     }
 
-    fn add(&mut self, need: Need, rows: &[Location], spares: &dyn Fn(&PackId) -> bool) {
+    fn add(&mut self, need: Need, rows: &[Location], is_new: &dyn Fn(&PackId) -> bool) {
         let keeper = if need == Need::None { None } else { self.keeper(rows) };
         // One that was put after the listing holds the chunk as well, and is nobody's to touch.
-        let is_elsewhere = || rows.iter().any(|row| !self.places.contains_key(&row.pack.id) && spares(&row.pack.id));
+        let is_elsewhere = || rows.iter().any(|row| is_new(&row.pack.id));
         if need == Need::Live && keeper.is_none() && !is_elsewhere() {
             self.is_missing = true;
         }
