@@ -21,6 +21,9 @@ struct State {
     processes: [u32; PROCESSES_MAX],
 }
 
+/// A process and a store.
+type Pair = (u32, u32);
+
 /// Mixes a few small numbers, faster than what withstands numbers that were chosen to collide.
 #[derive(Default)]
 struct Mixer(u64);
@@ -85,8 +88,8 @@ struct Explorer<'c> {
     config: &'c Config,
     stores: Table<Store>,
     processes: Table<Proc>,
-    /// What becomes of a process and the store, by the two and the place of the process.
-    steps: HashMap<(u32, u32), Rc<[(u32, u32)]>, Mixed>,
+    /// What may become of a process and the store.
+    steps: HashMap<Pair, Rc<[Pair]>, Mixed>,
     seen: HashSet<State, Mixed>,
     /// Each state with the place of the one before it: a queue that is never emptied.
     reached: Vec<(State, u32)>,
@@ -156,7 +159,7 @@ impl Explorer<'_> {
         }
     }
 
-    fn steps(&mut self, process: u32, store: u32) -> Rc<[(u32, u32)]> {
+    fn steps(&mut self, process: u32, store: u32) -> Rc<[Pair]> {
         if let Some(steps) = self.steps.get(&(process, store)) {
             return Rc::clone(steps);
         }
@@ -165,7 +168,7 @@ impl Explorer<'_> {
             let then = step.store.map_or(store, |store| self.store(store));
             (self.processes.number(step.process).0, then)
         };
-        let steps: Rc<[(u32, u32)]> = taken.into_iter().map(number).collect();
+        let steps: Rc<[Pair]> = taken.into_iter().map(number).collect();
         self.steps.insert((process, store), Rc::clone(&steps));
         steps
     }
