@@ -270,6 +270,11 @@ impl<N: Names> Judge<N> {
         &self.before.gc
     }
 
+    /// Every pack that was listed.
+    pub fn packs(&self) -> &BTreeSet<N::Pack> {
+        &self.packs
+    }
+
     /// Whether a chunk is in good hands in this pack: it is there, and nobody has condemned it, nor has this prune.
     pub fn is_safe(&self, pack: &N::Pack) -> bool {
         let RelistPacks { before, gc, .. } = &self.before;

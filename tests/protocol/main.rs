@@ -11,7 +11,8 @@
 //!   others have stopped.
 //!
 //! [`holds`] are the configurations; in [`mutations`] the environment lies to the steps or takes them in another order, one
-//! guard at a time, and the explorer finds the loss. With `CADDIS_TEST_ROUNDS` above 1 the configurations are larger.
+//! guard at a time, and the explorer finds the loss. With `CADDIS_TEST_ROUNDS` above 1 the configurations are
+//! larger; two writers with two pruners are explored to the end only then, which takes minutes and gigabytes.
 //!
 //! What is modelled: two chunks at most; every put, deletion and listing is one atomic step, and what was put is seen by all that
 //! is asked after that; a listing of the index in two pages; processes that stop for ever after any step, as that is to take no

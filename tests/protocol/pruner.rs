@@ -3,6 +3,7 @@
 mod choice;
 mod second;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use caddis::protocol::pruner::{
@@ -23,13 +24,26 @@ pub(crate) struct Pruner {
     runs_left: u8,
     /// Segments as they were listed last.
     segments: Segments,
-    /// What is void by right, as listed last, and of what nothing shall be left.
+    /// What was void by right in P1: nothing of it shall be left.
     void: Bits,
+    /// What P1 has seen, as long as P3 compares it.
+    before: Rc<Before>,
     /// What a mutated prune takes for the answers of P3.
     early: Option<Rc<Store>>,
     /// What a mutated prune deletes for another one.
     others: Bits,
     phase: Phase,
+}
+
+/// What P1 has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Before {
+    names: BTreeSet<u8>,
+    segments: Segments,
+    packs: Bits,
+    roots: Bits,
+    /// Committed: the pendings of these are of no use any more.
+    committed: Bits,
 }
 
 /// What it calls what it puts.
@@ -111,6 +125,7 @@ impl Pruner {
             runs_left: 0,
             segments: Segments::new(),
             void: Bits::NONE,
+            before: Rc::default(),
             early: None,
             others: Bits::NONE,
             phase: Phase::First(First::Packs(Begin)),
@@ -169,6 +184,7 @@ impl Pruner {
             First::Packs(begin) => ("P1 lists packs/", First::Pending(begin.packs_listed(store.packs.set()))),
             First::Pending(list) => ("P1 lists pending/", First::Snapshots(list.pending_listed(store.pending.set()))),
             First::Snapshots(list) => {
+                then.before = Rc::new(Before { committed: store.snapshots & store.pending, ..Before::default() });
                 ("P1 lists snapshots/", First::Forgotten(list.snapshots_listed(store.snapshots.set())))
             }
             First::Forgotten(list) => ("P1 reads forgotten/", First::Void(list, store.voids())),
@@ -208,7 +224,14 @@ impl Pruner {
             let announce = choose.clone().chosen(condemned.set(), is_missing);
             let is_early = turn.config.has(Mutation::PrunerDoesNotLookAgain);
             let early = is_early.then(|| Rc::new(turn.store.clone()));
-            let then = Self { early, ..self.clone() };
+            let before = Rc::new(Before {
+                names: choose.gc().records.keys().copied().collect(),
+                segments: self.segments.clone(),
+                packs: choose.packs().into(),
+                roots: choose.roots().into(),
+                committed: self.before.committed,
+            });
+            let then = Self { early, before, ..self.clone() };
             let phase = if copied.is_empty() { Phase::Announce(announce) } else { Phase::Copy(announce, copied) };
             turn.goes("P1 chooses", then.at(phase));
         }
@@ -230,9 +253,10 @@ impl Pruner {
         };
         let own = self.names.condemning;
         let condemned = Bits::from(&record.condemned);
-        let then = Self { void: self.void | Bits::from(&record.void), ..self.clone() };
+        let mut then = self.clone();
         let relist = announce.announced(own);
         if turn.config.has(Mutation::WithdrawnNotNamed) {
+            then.void |= Bits::from(&record.void);
             record.void.clear();
         }
         let phase = match turn.config.mutation {

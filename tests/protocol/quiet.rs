@@ -36,5 +36,6 @@ fn is_clean(config: &Config, store: &Store) -> bool {
         && ((store.snapshots | store.pending) & void).is_empty()
         && store.forgotten.is_empty()
         // A record that says it of what never landed, or of what is committed after all, says nothing to anybody.
-        && ((store.given_up & store.pending) - store.snapshots).is_empty()
+        && (store.given_up & store.pending).is_empty()
+        && (store.pending & store.snapshots).is_empty()
 }

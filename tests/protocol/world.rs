@@ -121,7 +121,9 @@ pub(crate) struct Config {
     pub(crate) needs: Vec<Bits>,
     /// Whether one more prune must leave no garbage.
     pub(crate) must_be_clean: bool,
+    /// More than so many states are a mistake, or are left out.
     pub(crate) states_max: usize,
+    pub(crate) is_cut_short: bool,
 }
 
 /// Something that must not happen.
@@ -154,6 +156,7 @@ impl Default for Config {
             needs: Vec::new(),
             must_be_clean: false,
             states_max: 4_000_000,
+            is_cut_short: false,
         }
     }
 }

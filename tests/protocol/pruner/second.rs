@@ -1,13 +1,14 @@
 //! P3 to P6.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use caddis::protocol::pruner::{
     Delete, Finish, Judge, Merge, RelistIndex, RelistPacks, RelistPending, RelistSnapshots, RelistVoids,
 };
 use caddis::protocol::{Gc, Record, Voids};
 
-use super::{Phase, Pruner, whole_index, with_gc_void};
+use super::{Before, Phase, Pruner, whole_index, with_gc_void};
 use crate::store::{Bits, CHUNKS, Page, Put, Segments, Small, Store, packs_in};
 use crate::world::{Mutation, Proc, Turn};
 
@@ -25,10 +26,10 @@ pub(super) enum Second {
     Supersede(Merge<Small>, BTreeSet<u8>),
     Delete(Delete<Small>, Bits),
     Finish(Finish<Small>),
-    Records(BTreeSet<u8>, Option<Record<Small>>),
-    DropSnapshots,
-    DropPending,
-    DropForgotten,
+    Records(BTreeSet<u8>, Option<Record<Small>>, Bits),
+    DropSnapshots(Bits),
+    DropPending(Bits),
+    DropForgotten(Bits),
     /// Out of turn: packs are deleted before anything is listed again.
     DeleteEarly(RelistPending<Small>, Bits),
     /// Out of turn: `snapshots/` was listed first.
@@ -54,7 +55,7 @@ impl Pruner {
             Second::Supersede(merge, touched) => self.supersedes(turn, merge, touched),
             Second::Delete(delete, left) => self.deletes(turn, delete, left),
             Second::Finish(finish) => self.finishes(turn, finish),
-            Second::Records(left, finished) => self.deletes_records(turn, left, finished),
+            Second::Records(left, finished, void) => self.deletes_records(turn, left, finished, void),
             Second::DeleteEarly(relist, left) => {
                 let pack = left.first().map_or(Bits::NONE, Bits::one);
                 let left = left - pack;
@@ -68,18 +69,19 @@ impl Pruner {
                     store.forgotten -= self.void;
                 });
             }
-            Second::DropSnapshots => {
-                let then = self.then(Second::DropPending);
-                turn.changes("P6 deletes void snapshots", then, |store| store.snapshots -= self.void);
+            Second::DropSnapshots(void) => {
+                let then = self.then(Second::DropPending(void));
+                turn.changes("P6 deletes void snapshots", then, |store| store.snapshots -= void);
             }
-            Second::DropPending => {
-                let then = self.then(Second::DropForgotten);
-                turn.changes("P6 deletes void pendings", then, |store| store.pending -= self.void);
+            Second::DropPending(void) => {
+                let then = self.then(Second::DropForgotten(void));
+                let unneeded = void | self.before.committed;
+                turn.changes("P6 deletes pendings", then, |store| store.pending -= unneeded);
             }
-            Second::DropForgotten => {
+            Second::DropForgotten(void) => {
                 turn.changes("P6 deletes records of void snapshots", self.at(Phase::Ended), |store| {
-                    store.forgotten -= self.void;
-                    store.given_up -= self.void;
+                    store.forgotten -= void;
+                    store.given_up -= void;
                 });
             }
             listing => {
@@ -95,8 +97,11 @@ impl Pruner {
     }
 
     fn then(&self, second: Second) -> Proc {
-        let has_ended = matches!(second, Second::DropSnapshots) && self.void.is_empty();
-        self.at(if has_ended { Phase::Ended } else { Phase::Second(second) })
+        let has_ended = |void: Bits| (void | self.before.committed).is_empty();
+        match second {
+            Second::DropSnapshots(void) if has_ended(void) => self.at(Phase::Ended),
+            second => self.at(Phase::Second(second)),
+        }
     }
 
     /// One listing of P3.
@@ -125,7 +130,6 @@ impl Pruner {
                     Some(Mutation::WithdrawnNotNamed) => voids.by_right.extend(self.void.iter()),
                     _ => {}
                 }
-                then.void |= Bits::from(&voids.by_right);
                 ("P3 reads gc/ for what is void", Second::Gc(relist.voids_listed(&voids)))
             }
             Second::Gc(relist) => ("P3 reads gc/", Second::Index(relist, self.gc_seen(turn, store), None)),
@@ -158,7 +162,9 @@ impl Pruner {
     /// For each chunk that a root needs it is said in which packs it lies.
     fn judges(&self, turn: &Turn<'_>, mut judge: Judge<Small>) -> Self {
         let holders = turn.holders(packs_in(&self.segments).iter().filter(|pack| !judge.gc().is_dead(pack)).collect());
-        for chunk in turn.config.live_chunks(judge.roots().into()).iter() {
+        let live = turn.config.live_chunks(judge.roots().into());
+        let kept = if self.stands(&judge) { turn.config.live_chunks(self.before.roots) } else { Bits::NONE };
+        for chunk in (live - kept).iter() {
             judge.needs(&holders[usize::from(chunk)].iter().collect::<Vec<_>>());
         }
         let mut then = self.clone();
@@ -173,6 +179,16 @@ impl Pruner {
             }
         }
         then
+    }
+
+    /// Whether nothing that P1 saw has gone and nobody else has condemned anything: then each chunk that was needed is kept as
+    /// it was to be.
+    fn stands(&self, judge: &Judge<Small>) -> bool {
+        let is_other = |name: &&u8| **name != self.names.condemning;
+        let others = judge.gc().records.keys().filter(is_other);
+        others.eq(self.before.names.iter())
+            && self.before.segments.keys().all(|name| self.segments.contains_key(name))
+            && self.before.packs.is_subset(judge.packs().into())
     }
 
     /// P4: segments that name what is dead are to be replaced, or all are to become one.
@@ -196,7 +212,8 @@ impl Pruner {
     fn merged(&self, merge: Merge<Small>) -> Proc {
         let delete = merge.merged();
         let left = Bits::from(delete.packs()) | self.others;
-        let then = Self { segments: Segments::new(), early: None, ..self.clone() };
+        let before = Rc::new(Before { committed: self.before.committed, ..Before::default() });
+        let then = Self { segments: Segments::new(), early: None, before, ..self.clone() };
         then.then(Second::Delete(delete, left))
     }
 
@@ -249,6 +266,7 @@ impl Pruner {
     }
 
     fn finishes(&self, turn: &mut Turn<'_>, finish: Finish<Small>) {
+        let void = Bits::from(finish.void());
         let superseded = match turn.config.mutation {
             Some(Mutation::OthersRecordsDeleted) => turn.store.gc_names(),
             _ => finish.superseded().clone(),
@@ -257,7 +275,7 @@ impl Pruner {
             Some(Mutation::DeadListsNotCarried) => self.own_part(turn.store, record),
             _ => record,
         });
-        let records = |record| Second::Records(superseded.clone(), record);
+        let records = |record| Second::Records(superseded.clone(), record, void);
         match record {
             None => turn.goes("P6 has nothing to say", self.then(records(None))),
             Some(_) if turn.config.has(Mutation::NoFinishedRecord) => {
@@ -284,20 +302,20 @@ impl Pruner {
         record
     }
 
-    fn deletes_records(&self, turn: &mut Turn<'_>, left: BTreeSet<u8>, finished: Option<Record<Small>>) {
+    fn deletes_records(&self, turn: &mut Turn<'_>, left: BTreeSet<u8>, finished: Option<Record<Small>>, void: Bits) {
         let present: Vec<u8> = left.iter().copied().filter(|name| turn.store.gc.records.contains_key(name)).collect();
         match (present.first(), finished) {
             (Some(name), finished) => {
                 let left = present[1..].iter().copied().collect::<BTreeSet<u8>>();
                 let is_last = left.is_empty() && finished.is_none();
-                let then = if is_last { Second::DropSnapshots } else { Second::Records(left, finished) };
+                let then = if is_last { Second::DropSnapshots(void) } else { Second::Records(left, finished, void) };
                 turn.changes("P6 deletes a record", self.then(then), |store| drop(store.gc.records.remove(name)));
             }
             (None, Some(record)) => {
                 let put = Put::Gc(self.names.finished, record);
-                turn.puts("P6 puts the finished record too late", put, self.then(Second::DropSnapshots));
+                turn.puts("P6 puts the finished record too late", put, self.then(Second::DropSnapshots(void)));
             }
-            (None, None) => turn.goes("P6 has deleted all records", self.then(Second::DropSnapshots)),
+            (None, None) => turn.goes("P6 has deleted all records", self.then(Second::DropSnapshots(void))),
         }
     }
 }
