@@ -53,6 +53,8 @@ pub(super) struct Limits {
     pub(super) young_from: Timestamp,
     /// Length of a full pack.
     pub(super) pack_bytes: u64,
+    /// Whether packs stay that no segment names: something that is needed may be in them.
+    pub(super) keeps_orphans: bool,
 }
 
 /// Packs, and their bytes.
@@ -82,6 +84,8 @@ pub struct Plan {
     pub copied_bytes: u64,
     /// Unneeded packs that are so young that they may be a running backup's.
     pub young: Amount,
+    /// When the youngest of them was put.
+    pub youngest: Option<Timestamp>,
     /// Bytes that only forgotten snapshots need, which can still be brought back.
     pub undo_bytes: u64,
     /// Bytes that nobody needs, in packs that stay.
@@ -102,7 +106,9 @@ impl Plan {
     pub(super) fn of(tally: &Tally, gc: &Gc<Stored>, limits: &Limits) -> Self {
         let needed = tally.packs().iter().map(Pack::live).sum();
         let part = limits.unused.part(needed);
-        let mut plan = Self { unused_part: part.min(0.5), ..Self::default() };
+        // Half of what may stay, so that no pack is copied in which as much stays as made it worth copying.
+        let unused_part = if part.is_finite() { (part / (1.0 + part) / 2.0).min(0.25) } else { 0.25 };
+        let mut plan = Self { unused_part, ..Self::default() };
         plan.condemn(tally, gc, limits);
         let mut copies = BTreeSet::new();
         let mut budget = limits.repack;
@@ -134,8 +140,11 @@ impl Plan {
     fn condemn(&mut self, tally: &Tally, gc: &Gc<Stored>, limits: &Limits) {
         for pack in tally.packs().iter().filter(|pack| pack.is_unneeded()) {
             let is_young = pack.modified.is_some_and(|modified| modified > limits.young_from);
-            if is_young && pack.standing == Standing::Safe {
+            if limits.keeps_orphans && pack.rows == 0 {
+                self.unused_bytes += pack.bytes;
+            } else if is_young && pack.standing == Standing::Safe {
                 self.young.add(pack.bytes);
+                self.youngest = self.youngest.max(pack.modified);
             } else if self.condemned.len() < CONDEMNED_MAX {
                 self.delete.add(pack.bytes);
                 self.condemned.insert(pack.id);
@@ -177,8 +186,9 @@ impl Plan {
             if unused as f64 <= part * live as f64 || pack.unused() == 0 {
                 return;
             }
-            unused -= pack.unused();
-            self.copy(pack, copies, budget);
+            if self.copy(pack, copies, budget) {
+                unused -= pack.unused();
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::keys::domain::ChunkKind;
 use crate::progress::{Context, Problem};
 use crate::repo::Repository;
 use crate::repo::fetch::{Reader, is_damage};
-use crate::repo::open_pack::BlockChunk;
+use crate::repo::open_pack::{BlockChunk, PACK_CHUNKS_MAX};
 use crate::repo::session::{Origin, Session};
 use crate::repo::stretch::is_near;
 use crate::seal::compress::Compression;
@@ -24,6 +24,12 @@ const BATCH_ROWS: u64 = 1 << 19;
 
 /// A block that is shorter is made anew together with others, which makes it smaller.
 const WHOLE_BLOCK_BYTES: u32 = 256 << 10;
+
+/// Nor is one copied whole that holds more chunks: it would leave no room for others in its pack.
+const WHOLE_CHUNKS_MAX: usize = PACK_CHUNKS_MAX / 4;
+
+/// Other places of a chunk that are tried when its keeper does not give it.
+const PLACES_MAX: usize = 64;
 
 /// A row of a pack that is copied.
 struct Row {
@@ -52,6 +58,8 @@ pub(super) struct Copied {
     pub(super) damaged: u64,
     /// Bytes of the packs and segments that were made.
     pub(super) stored_bytes: u64,
+    /// Whether the time was over before all was copied.
+    pub(super) is_stopped: bool,
 }
 
 impl Copying<'_> {
@@ -63,7 +71,9 @@ impl Copying<'_> {
             return Ok(copied);
         }
         let mut view = self.repository.look(cx)?;
-        view.condemned.avoid(self.plan.copies.iter().chain(&self.plan.condemned).copied());
+        // Of what was there before nothing counts as being there: what is copied is the best that there is, and nobody has
+        // looked at the other places. Only what is copied once is not copied again.
+        view.condemned.avoid(self.tally.packs().iter().map(|pack| pack.id));
         let mut session = Session::start(self.repository, view, Compression::default(), cx)?;
         let done = self.run_in(&mut session, needs, &mut copied, cx);
         match done {
@@ -87,7 +97,11 @@ impl Copying<'_> {
         cx: &Context<'_>,
     ) -> Result<()> {
         let mut left = &self.plan.copies[..];
-        while !left.is_empty() && !(self.is_over)() {
+        while !left.is_empty() {
+            if (self.is_over)() {
+                copied.is_stopped = true;
+                break;
+            }
             let mut rows = 0;
             let fits = |id: &&PackId| {
                 let fits = rows < BATCH_ROWS;
@@ -100,6 +114,7 @@ impl Copying<'_> {
             for (pack, rows) in self.rows_of(batch, needs, cx)? {
                 cx.cancel.check()?;
                 if (self.is_over)() {
+                    copied.is_stopped = true;
                     break;
                 }
                 if self.copy_pack(session, &rows, needs, cx)? {
@@ -230,7 +245,7 @@ impl Copying<'_> {
         };
         let is_all = rows.iter().all(follows) && end == plain_len && kinds.iter().all(Option::is_some);
         let unwanted: u64 = rows.iter().filter(|row| !row.is_wanted).map(|row| u64::from(row.location.len)).sum();
-        is_all && plain_len >= WHOLE_BLOCK_BYTES && unwanted as f64 <= self.plan.unused_part * f64::from(plain_len)
+        is_all && rows.len() <= WHOLE_CHUNKS_MAX && plain_len >= WHOLE_BLOCK_BYTES && unwanted as f64 <= self.plan.unused_part * f64::from(plain_len)
     }
 
     /// What a chunk holds, which also proves it; nothing if it is not the one that the index says.
@@ -250,7 +265,7 @@ impl Copying<'_> {
         cx: &Context<'_>,
     ) -> Result<bool> {
         let mut tried = vec![row.location.clone()];
-        loop {
+        while tried.len() <= PLACES_MAX {
             let next = self.index.lookup_where(&row.id, &|found| !tried.contains(found));
             let Some(location) = next.map_err(|source| self.repository.index_error(source))? else {
                 return Ok(false);
@@ -268,6 +283,7 @@ impl Copying<'_> {
             }
             tried.push(found.location);
         }
+        Ok(false)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::id::SegmentId;
 use crate::progress::Context;
 use crate::protocol::pruner::Merge;
 use crate::repo::Repository;
-use crate::repo::view::{Stored, is_absent};
+use crate::repo::charter::is_junk;
+use crate::repo::view::{Stored, is_absent, is_unreadable};
 use crate::store::{ObjectKind, ObjectName};
 
 /// A segment below this length is small: some ten thousand chunks.
@@ -64,7 +65,7 @@ pub(super) fn merge(
         let segment = match repository.segment(id, cx) {
             Ok(segment) => segment,
             // Somebody else has merged it meanwhile; or it is junk, which the look has reported.
-            Err(error) if is_absent(&error) || matches!(error, Error::Object { .. } | Error::WrongHash { .. }) => {
+            Err(error) if is_absent(&error) || is_junk(&error) || is_unreadable(&error) => {
                 continue;
             }
             Err(error) => return Err(error),
