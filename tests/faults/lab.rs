@@ -137,6 +137,13 @@ impl Machine {
         copy
     }
 
+    /// The same, with all that it has at hand.
+    pub(crate) fn copied_with_cache_to(&self, root: &Path) -> Self {
+        let copy = self.copied_to(root);
+        copy_folder(&self.places.cache, &copy.places.cache);
+        copy
+    }
+
     /// The same machine, with somebody who watches each step in its state folder.
     pub(crate) fn watched_by(&self, watch: Arc<dyn Watch>) -> Self {
         let mut machine = self.clone();

@@ -14,7 +14,8 @@ use caddis::unforget::unforget;
 
 use crate::compare::Tree;
 use crate::disk::{Files, RecordingDisk, files_in, set_files};
-use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, key_file, new_key, scratch};
+use crate::lab::{KEY, Lab, Machine, World, assert_same_tree, key_file, new_key, random_bytes, scratch};
+use crate::pruning::{all_goes, forgets, prunes};
 
 const SECOND: u8 = 8;
 const THIRD: u8 = 9;
@@ -140,6 +141,30 @@ fn a_power_cut_during_backups_loses_nothing_that_was_reported_saved() {
         story.assert_whole(machine, path, saved, context);
     });
     assert!(images > 40, "{images}");
+}
+
+/// What is put is there before what it stands for is deleted, and what was deleted may come back.
+#[test]
+fn a_power_cut_during_a_forget_and_a_prune_loses_nothing_that_is_kept() {
+    let mut story = Story::with_repository();
+    story.lab.write_old_tree();
+    story.lab.write("large", &random_bytes("large", 200_000));
+    story.back_up(1);
+    std::fs::remove_file(story.lab.source.join("large")).unwrap();
+    story.lab.write_new_tree();
+    story.back_up(2);
+    let (forgotten, _) = story.saved.remove(0);
+    story.disk.begin();
+    forgets(&story.machine, &story.store(), &[forgotten], &World::at(3)).unwrap();
+    let done = prunes(&story.machine, &story.store(), &all_goes(), &World::at(4)).unwrap();
+    assert!(done.repacked > 0 && done.merged.0 > 0, "{done:?}");
+    let images = story.look_at_images(|machine, path, _, context| {
+        story.assert_whole(machine, path, 1, context);
+        let store = Arc::new(LocalStore::open(path).expect(context));
+        prunes(machine, &store, &all_goes(), &World::at(10)).expect(context);
+        story.assert_whole(machine, path, 1, context);
+    });
+    assert!(images > 20, "{images}");
 }
 
 #[test]

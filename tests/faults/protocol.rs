@@ -28,7 +28,7 @@ use crate::lab::{Hooked, Lab, Machine, World, assert_same_tree, hooked, names, r
 pub(crate) fn acting_at_put(
     store: &Arc<MemoryStore>,
     kind: ObjectKind,
-    act: impl Fn(&MemoryStore, &ObjectName) + Send + Sync + 'static,
+    act: impl Fn(&Arc<MemoryStore>, &ObjectName) + Send + Sync + 'static,
 ) -> Hooked {
     let puts = AtomicU64::new(0);
     let behind = Arc::clone(store);
@@ -43,22 +43,22 @@ pub(crate) fn acting_at_put(
     })
 }
 
-fn put(store: &MemoryStore, kind: ObjectKind, bytes: &[u8]) -> ObjectName {
+pub(crate) fn put(store: &MemoryStore, kind: ObjectKind, bytes: &[u8]) -> ObjectName {
     let name = ObjectName::new(kind, ObjectId::of(bytes));
     store.put(&name, bytes).unwrap();
     name
 }
 
-fn condemning(packs: impl IntoIterator<Item = PackId>) -> Gc {
+pub(crate) fn condemning(packs: impl IntoIterator<Item = PackId>) -> Gc {
     Gc { condemned: packs.into_iter().collect(), ..Gc::default() }
 }
 
-fn packs(store: &MemoryStore) -> HashSet<PackId> {
+pub(crate) fn packs(store: &MemoryStore) -> HashSet<PackId> {
     let kinds = [ObjectKind::Packs, ObjectKind::Trees];
     kinds.into_iter().flat_map(|kind| names(store, kind)).map(|name| name.id().into()).collect()
 }
 
-fn void(id: SnapshotId) -> Forgotten {
+pub(crate) fn void(id: SnapshotId) -> Forgotten {
     let entries = vec![Void { snapshot: id, reason: "a test says so".to_owned(), time: Timestamp::default() }];
     Forgotten { entries, extras: Extras::default() }
 }
@@ -239,7 +239,7 @@ fn assert_void_run_starts_again(lab: &Lab, store: &Arc<impl Store + 'static>) {
 }
 
 /// Somebody whom the charter names, with these rights.
-fn principal_with(repository: &mut Repository, rights: Rights) -> Signatory {
+pub(crate) fn principal_with(repository: &mut Repository, rights: Rights) -> Signatory {
     let signatory = Signatory::from_seed(&[u8::try_from(rights.bits()).unwrap(); 32]);
     let principal =
         Principal { key: signatory.public(), rights, host: "elsewhere".to_owned(), user: "somebody".to_owned() };
