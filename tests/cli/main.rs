@@ -40,6 +40,7 @@ mod stats;
 mod stream;
 mod tag;
 mod terminal;
+mod together;
 mod unattended;
 mod unchanged;
 mod unforget;
