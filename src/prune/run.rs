@@ -206,6 +206,7 @@ impl Prune<'_> {
             repack: self.options.max_repack,
             young_from: self.ago(self.options.min_age),
             pack_bytes: u64::from(self.repository.config.pack_bytes),
+            keeps_orphans: seen.is_missing,
         };
         let plan = Plan::of(&seen.tally, &seen.gc.records, &limits);
         let ends = || seen.listed.undo.iter().map(|(_, end)| *end);
