@@ -437,6 +437,10 @@ impl Error {
                 "nothing was deleted; `caddis check` says what is lost: forget the snapshot, or bring back what it lacks"
                     .into()
             }
+            Self::WrongHash { object } if object.kind() == ObjectKind::Snapshots => format!(
+                "put the object back from a copy of the repository, or give the snapshot up with `caddis prune --drop-pending {}`",
+                object.id()
+            ),
             Self::MissingChunk { .. } | Self::DamagedBlock { .. } | Self::WrongHash { .. } => {
                 "run `caddis check --read-data` to see what else is affected".into()
             }

@@ -78,16 +78,19 @@ fn elapsed(span: Span) -> Duration {
     whole.ok().and_then(|whole| whole.try_into().ok()).unwrap_or(Duration::MAX)
 }
 
-/// Declares announced snapshots void, by the explicit word of somebody who knows that nobody will commit them.
+/// Declares announced snapshots void, by the explicit word of somebody who knows that nobody will commit them, and committed ones
+/// whose objects are damaged.
 fn drop_pending(repository: &mut Repository, wanted: &[String], cx: &Context<'_>) -> Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
     repository.introduce_self(cx)?;
-    let pending = repository.objects.list(ObjectKind::Pending)?;
+    let mut droppable: Vec<SnapshotId> =
+        repository.objects.list(ObjectKind::Pending)?.iter().map(|listed| listed.id.into()).collect();
+    droppable.extend(unreadable(repository, cx)?);
     let pick = |wanted: &String| -> Result<SnapshotId> {
         let fits = |id: &SnapshotId| !wanted.is_empty() && id.to_string().starts_with(wanted.as_str());
-        let found: Vec<SnapshotId> = pending.iter().map(|listed| listed.id.into()).filter(fits).collect();
+        let found: Vec<SnapshotId> = droppable.iter().copied().filter(fits).collect();
         match found[..] {
             [id] => Ok(id),
             [] => Err(Error::NoSuchSnapshot { wanted: wanted.clone() }),
@@ -96,6 +99,16 @@ fn drop_pending(repository: &mut Repository, wanted: &[String], cx: &Context<'_>
     };
     let dropped = wanted.iter().map(pick).collect::<Result<_>>()?;
     repository.withdraw(dropped, "dropped by prune", cx)
+}
+
+/// Committed snapshots that cannot be opened, so that nobody can forget them by another command, and no prune can tell what they
+/// need.
+fn unreadable(repository: &Repository, cx: &Context<'_>) -> Result<Vec<SnapshotId>> {
+    let listed = repository.objects.list(ObjectKind::Snapshots)?;
+    let (opened, void) = repository.snapshots_and_voids(cx)?;
+    let is_opened = |id: &SnapshotId| opened.iter().any(|snapshot| snapshot.id == *id);
+    let listed = listed.iter().map(|listed| listed.id.into());
+    Ok(listed.filter(|id| !is_opened(id) && !void.contains_key(id)).collect())
 }
 
 fn tell(global: &Global, planned: &Report) -> Result<()> {
@@ -150,18 +163,20 @@ fn did(done: &Report) -> String {
 pub(super) fn later(report: &Report) -> String {
     let moment = |at: Timestamp| local_time(at.into());
     let plan = &report.plan;
-    match (report.undo_until, plan.young.bytes) {
-        (Some((first, last)), _) => format!(
-            "{} more from {} to {}, or now with `caddis prune --undo-window 0`",
-            size(report.later_bytes()),
-            moment(first),
-            moment(last)
-        ),
-        (None, 1..) => format!("{} more in a day, or now with `caddis prune --min-age 0`", size(plan.young.bytes)),
-        (None, 0) if plan.unused_bytes > 0 => {
-            format!("nothing later, or {} now with `caddis prune --max-unused 0`", size(plan.unused_bytes))
+    let undo = report.undo_until.map(|(first, last)| {
+        let size = size(plan.undo_bytes);
+        format!("{size} more from {} to {}, or now with `--undo-window 0`", moment(first), moment(last))
+    });
+    let young = report
+        .young_until
+        .map(|until| format!("{} more until {}, or now with `--min-age 0`", size(plan.young.bytes), moment(until)));
+    match (undo, young) {
+        (Some(undo), Some(young)) => format!("{undo}; {young}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) if plan.unused_bytes > 0 => {
+            format!("nothing later, or {} now with `--max-unused 0`", size(plan.unused_bytes))
         }
-        (None, 0) => "nothing is left that nobody needs".to_owned(),
+        (None, None) => "nothing is left that nobody needs".to_owned(),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Marks what snapshots need: one byte for each row of the index, whatever the number of snapshots.
 
+use std::collections::BTreeSet;
+
 use super::roots::Root;
 use crate::error::{Error, Result};
 use crate::format::index::ShortId;
-use crate::id::{ChunkId, SnapshotId};
+use crate::id::{ChunkId, PackId, SnapshotId};
+use crate::index::LocalIndex;
 use crate::index::marks::Marks;
-use crate::index::{IndexError, LocalIndex, Location};
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::fetch::{Reader, is_damage};
 use crate::repo::session::Origin;
-use crate::tree::closure::for_each_needed;
+use crate::tree::closure::{Needed, for_each_needed};
 
 /// A snapshot that is announced or committed needs it.
 const LIVE: u8 = 1;
@@ -18,11 +20,15 @@ const LIVE: u8 = 1;
 /// A snapshot needs it that was forgotten and can still be brought back.
 const UNDO: u8 = 2;
 
+/// What it leads to is needed as well, by the same. A mark of its own, for a chunk may be needed that is not followed: whoever
+/// cannot read may name the trees of others as contents of a file.
+const FOLLOWED_SHIFT: u32 = 2;
+
 /// The other bits of a mark: whose bytes the chunk holds. A block never mixes files of two owners, also when it is copied.
-const OWNER_SHIFT: u32 = 2;
+const OWNER_SHIFT: u32 = 4;
 
 /// Owners that are told apart; all others are taken for one.
-const OWNERS_MAX: u8 = 63;
+const OWNERS_MAX: u8 = 15;
 
 /// Chunks that lead to no others are marked so many at a time, in the order of the index: 12 MiB. One by one each would cost a
 /// read of a page somewhere in it.
@@ -31,12 +37,16 @@ const WAITING_MAX: usize = 1 << 19;
 /// What needs the chunks of an index.
 pub(super) struct Needs<'a> {
     repository: &'a Repository,
+    index: &'a LocalIndex,
     marks: Marks<'a, u8>,
     owners: Vec<u32>,
     /// What is needed and not marked yet, each with the number of its owner.
     waiting: Vec<(ShortId, u8)>,
-    /// Whether a root needs a chunk that the index does not have.
+    /// Whether a committed root needs a chunk that the index does not have.
     pub(super) is_missing: bool,
+    /// Roots that are only announced and need a chunk that is in no pack. Most likely they were overtaken and will never be
+    /// committed; their writer alone may say so.
+    pub(super) unsure: BTreeSet<SnapshotId>,
     /// A root that needs a chunk which leads to others and is not in the index.
     pub(super) blind: Option<Blind>,
 }
@@ -73,24 +83,42 @@ impl<'a> Needs<'a> {
     pub(super) fn new(repository: &'a Repository, index: &'a LocalIndex) -> Self {
         Self {
             repository,
+            index,
             marks: Marks::new(index),
             owners: Vec::new(),
             waiting: Vec::new(),
             is_missing: false,
+            unsure: BTreeSet::new(),
             blind: None,
         }
     }
 
-    /// Marks all that these roots need. A folder that one of them leads to is read once.
+    /// Marks all that these roots need. A folder that one of them leads to is read once. `there` are all packs.
     ///
     /// # Errors
     /// A folder cannot be read: nobody knows what else is needed.
-    pub(super) fn mark_roots(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
+    pub(super) fn mark_roots(
+        &mut self,
+        reader: &Reader<'_>,
+        roots: &[Root],
+        there: &BTreeSet<PackId>,
+        cx: &Context<'_>,
+    ) -> Result<()> {
         for root in roots {
-            let walked = self.walk(reader, root, LIVE, cx).map_err(|error| broken_root(root.id, error))?;
-            if let Some(missing) = walked {
-                self.is_missing = true;
-                self.blind = Some((root.id, missing));
+            // What is announced may have lost a race against another prune, and need what is no longer there.
+            let there = (!root.is_committed).then_some(there);
+            let missing = self.walk(reader, root, LIVE, there, cx).map_err(|error| broken_root(root.id, error))?;
+            match missing {
+                Some(missing) if root.is_committed => {
+                    self.is_missing = true;
+                    if missing.kind.leads_on() {
+                        self.blind = Some((root.id, missing.id));
+                    }
+                }
+                Some(_) => {
+                    self.unsure.insert(root.id);
+                }
+                None => {}
             }
             cx.progress.done(1, 0);
         }
@@ -101,7 +129,7 @@ impl<'a> Needs<'a> {
     /// Marks what else these need, which were forgotten. Of one that is damaged there is less to bring back.
     pub(super) fn mark_forgotten(&mut self, reader: &Reader<'_>, roots: &[Root], cx: &Context<'_>) -> Result<()> {
         for root in roots {
-            match self.walk(reader, root, UNDO, cx) {
+            match self.walk(reader, root, UNDO, None, cx) {
                 Err(error) if !is_damage(&error) => return Err(error),
                 Ok(None) => {}
                 _ => {
@@ -117,13 +145,22 @@ impl<'a> Needs<'a> {
         Ok(())
     }
 
-    /// Follows one root. Answers a chunk that leads to others and is not in the index, if there is one.
-    fn walk(&mut self, reader: &Reader<'_>, root: &Root, flag: u8, cx: &Context<'_>) -> Result<Option<ChunkId>> {
-        let mut missing = None;
+    /// Follows one root. Answers one chunk that is not in the index, or in none of the packs that are `there`, if one was met:
+    /// one that leads to others before one that does not.
+    fn walk(
+        &mut self,
+        reader: &Reader<'_>,
+        root: &Root,
+        flag: u8,
+        there: Option<&BTreeSet<PackId>>,
+        cx: &Context<'_>,
+    ) -> Result<Option<Needed>> {
+        let mut missing: Option<Needed> = None;
         for_each_needed(reader, &root.body, cx.cancel, &mut |needed| {
             let id = ShortId::from(needed.id);
+            let leads_on = needed.kind.leads_on();
             let owner = needed.owner.map_or(0, |owner| number_of(&mut self.owners, owner));
-            if !needed.kind.leads_on() {
+            if there.is_none() && !leads_on {
                 self.waiting.push((id, owner));
                 if self.waiting.len() >= WAITING_MAX {
                     let are_there = self.mark_waiting(flag)?;
@@ -131,13 +168,20 @@ impl<'a> Needs<'a> {
                 }
                 return Ok(false);
             }
-            let is_new = self.mark(&id, owner, flag)?;
-            if is_new.is_none() {
-                missing = Some(needed.id);
+            let is_gone = there.map_or(Ok(false), |there| self.is_gone(&id, there))?;
+            let is_new = if is_gone { None } else { self.mark(&id, owner, flag, leads_on)? };
+            if is_new.is_none() && missing.is_none_or(|known| !known.kind.leads_on()) {
+                missing = Some(*needed);
             }
             Ok(is_new.unwrap_or(false))
         })?;
         Ok(missing)
+    }
+
+    /// Whether a chunk is in none of these packs.
+    fn is_gone(&self, id: &ShortId, there: &BTreeSet<PackId>) -> Result<bool> {
+        let found = self.index.lookup(id, &|pack| there.contains(pack));
+        Ok(found.map_err(|source| self.repository.index_error(source))?.is_none())
     }
 
     /// Marks what waits; answers whether the index has all of it.
@@ -146,23 +190,32 @@ impl<'a> Needs<'a> {
         waiting.sort_unstable();
         let mut are_there = true;
         for (id, owner) in waiting.drain(..) {
-            are_there &= self.mark(&id, owner, flag)?.is_some();
+            are_there &= self.mark(&id, owner, flag, false)?.is_some();
         }
         self.waiting = waiting;
         Ok(are_there)
     }
 
-    /// Marks one chunk; answers whether that says anything new of it. Nothing if the index does not have it.
-    fn mark(&mut self, id: &ShortId, owner: u8, flag: u8) -> Result<Option<bool>> {
+    /// Marks one chunk; answers whether it is to be followed. Nothing if the index does not have it.
+    fn mark(&mut self, id: &ShortId, owner: u8, flag: u8, leads_on: bool) -> Result<Option<bool>> {
         let mark = self.marks.of(id).map_err(|source| self.repository.index_error(source))?;
         Ok(mark.map(|mark| {
-            let is_new = *mark & (LIVE | flag) == 0;
             if *mark == 0 {
                 *mark = owner << OWNER_SHIFT;
             }
+            let is_new = leads_on && *mark & ((LIVE | flag) << FOLLOWED_SHIFT) == 0;
             *mark |= flag;
+            if leads_on {
+                *mark |= flag << FOLLOWED_SHIFT;
+            }
             is_new
         }))
+    }
+
+    /// Whether a root needs a chunk and, if it leads to others, these.
+    pub(super) fn are_live(&mut self, id: &ShortId, leads_on: bool) -> Result<bool> {
+        let wanted = if leads_on { LIVE | LIVE << FOLLOWED_SHIFT } else { LIVE };
+        Ok(self.mark_of(id)? & wanted == wanted)
     }
 
     /// Who needs a chunk of the index.
@@ -198,37 +251,4 @@ fn number_of(owners: &mut Vec<u32>, owner: u32) -> u8 {
         owners.len() - usize::from(owners.last() == Some(&owner))
     });
     u8::try_from(place + 1).map_or(OWNERS_MAX, |number| number.min(OWNERS_MAX))
-}
-
-/// Calls `each` for every chunk of an index, with all rows of it that may be believed: where somebody who can read describes
-/// it, the others' rows do not count.
-pub(super) fn for_each_chunk(
-    repository: &Repository,
-    index: &LocalIndex,
-    cx: &Context<'_>,
-    each: &mut dyn FnMut(&ShortId, &[Location]) -> Result<()>,
-) -> Result<()> {
-    let broken = |source: IndexError| repository.index_error(source);
-    let mut rows: Vec<Location> = Vec::new();
-    let mut current = None;
-    for (number, chunk) in index.chunks().map_err(broken)?.enumerate() {
-        if number % 4096 == 0 {
-            cx.cancel.check()?;
-        }
-        let (id, location) = chunk.map_err(broken)?;
-        if let Some(last) = current.filter(|last| *last != id) {
-            each(&last, believed(repository, &mut rows))?;
-            rows.clear();
-        }
-        current = Some(id);
-        rows.push(location);
-    }
-    current.map_or(Ok(()), |last| each(&last, believed(repository, &mut rows)))
-}
-
-pub(super) fn believed<'r>(repository: &Repository, rows: &'r mut Vec<Location>) -> &'r [Location] {
-    if rows.len() > 1 && rows.iter().any(|row| repository.trusts(&row.pack)) {
-        rows.retain(|row| repository.trusts(&row.pack));
-    }
-    rows
 }

@@ -15,6 +15,7 @@ mod mark;
 mod plan;
 mod repack;
 mod roots;
+mod rows;
 mod run;
 mod segments;
 mod tally;
@@ -80,6 +81,8 @@ pub struct Report {
     pub is_stopped: bool,
     /// When what was forgotten can be brought back no longer: the first of it, and all of it.
     pub undo_until: Option<(Timestamp, Timestamp)>,
+    /// When the youngest of what nobody needs is old enough.
+    pub young_until: Option<Timestamp>,
 }
 
 impl Report {

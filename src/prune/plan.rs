@@ -103,8 +103,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(tally: &Tally, gc: &Gc<Stored>, limits: &Limits) -> Self {
-        let needed = tally.packs().iter().map(Pack::live).sum();
+    pub(super) fn of(tally: &Tally<'_>, gc: &Gc<Stored>, limits: &Limits) -> Self {
+        let needed = tally.packs().iter().map(|pack| pack.live).sum();
         let part = limits.unused.part(needed);
         // Half of what may stay, so that no pack is copied in which as much stays as made it worth copying.
         let unused_part = if part.is_finite() { (part / (1.0 + part) / 2.0).min(0.25) } else { 0.25 };
@@ -127,17 +127,17 @@ impl Plan {
             plan.all_bytes += pack.bytes;
             plan.undo_bytes += pack.undo;
             if copies.contains(&pack.id) {
-                plan.repack.add(pack.bytes.saturating_sub(pack.live()));
-                plan.copied_bytes += pack.live();
+                plan.repack.add(pack.bytes.saturating_sub(pack.live));
+                plan.copied_bytes += pack.live;
             } else if !pack.is_unneeded() {
-                plan.unused_bytes += pack.unused();
+                plan.unused_bytes += pack.unused;
             }
         }
         plan
     }
 
     /// Unneeded packs, and what others have condemned and deleted: it is named again, so that their records can go.
-    fn condemn(&mut self, tally: &Tally, gc: &Gc<Stored>, limits: &Limits) {
+    fn condemn(&mut self, tally: &Tally<'_>, gc: &Gc<Stored>, limits: &Limits) {
         for pack in tally.packs().iter().filter(|pack| pack.is_unneeded()) {
             let is_young = pack.modified.is_some_and(|modified| modified > limits.young_from);
             if limits.keeps_orphans && pack.rows == 0 {
@@ -157,9 +157,8 @@ impl Plan {
 
     /// Copies a pack, unless that is more than may be copied.
     fn copy(&mut self, pack: &Pack, copies: &mut BTreeSet<PackId>, budget: &mut u64) -> bool {
-        let Some(left) = budget.checked_sub(pack.live()).filter(|_| copies.len() < CONDEMNED_MAX) else {
-            return false;
-        };
+        let is_allowed = pack.is_plausible() && copies.len() < CONDEMNED_MAX;
+        let Some(left) = budget.checked_sub(pack.live).filter(|_| is_allowed) else { return false };
         *budget = left;
         if copies.insert(pack.id) {
             self.copies.push(pack.id);
@@ -171,7 +170,7 @@ impl Plan {
     #[allow(clippy::cast_precision_loss, reason = "a part is a rough thing")]
     fn copy_sparse(
         &mut self,
-        tally: &Tally,
+        tally: &Tally<'_>,
         kind: PackKind,
         part: f64,
         copies: &mut BTreeSet<PackId>,
@@ -179,15 +178,15 @@ impl Plan {
     ) {
         let of_kind = tally.packs().iter().filter(|pack| pack.kind == kind && !pack.is_unneeded());
         let mut packs: Vec<&Pack> = of_kind.filter(|pack| !copies.contains(&pack.id)).collect();
-        let live: u64 = packs.iter().map(|pack| pack.live()).sum();
-        let mut unused: u64 = packs.iter().map(|pack| pack.unused()).sum();
-        packs.sort_by_key(|pack| Reverse((pack.unused() * 1000 / (pack.live() + 1), pack.id)));
+        let live: u64 = packs.iter().map(|pack| pack.live).sum();
+        let mut unused: u64 = packs.iter().map(|pack| pack.unused).sum();
+        packs.sort_by_key(|pack| Reverse((pack.unused.saturating_mul(1000) / (pack.live + 1), pack.id)));
         for pack in packs {
-            if unused as f64 <= part * live as f64 || pack.unused() == 0 {
+            if unused as f64 <= part * live as f64 || pack.unused == 0 {
                 return;
             }
             if self.copy(pack, copies, budget) {
-                unused -= pack.unused();
+                unused -= pack.unused;
             }
         }
     }
@@ -195,7 +194,7 @@ impl Plan {
     /// Small packs of one kind, if there are many.
     fn copy_small(
         &mut self,
-        tally: &Tally,
+        tally: &Tally<'_>,
         kind: PackKind,
         limits: &Limits,
         copies: &mut BTreeSet<PackId>,
@@ -204,7 +203,7 @@ impl Plan {
         let is_small = |pack: &&Pack| pack.kind == kind && pack.bytes < limits.pack_bytes / SMALL_PART;
         let stays = |pack: &&Pack| !pack.is_unneeded() && !copies.contains(&pack.id);
         let mut small: Vec<&Pack> = tally.packs().iter().filter(is_small).filter(stays).collect();
-        let bytes: u64 = small.iter().map(|pack| pack.live()).sum();
+        let bytes: u64 = small.iter().map(|pack| pack.live).sum();
         if small.len() < SMALL_PACKS && bytes < limits.pack_bytes {
             return;
         }

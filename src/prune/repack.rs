@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mark::{Need, Needs, for_each_chunk};
+use super::mark::{Need, Needs};
 use super::plan::Plan;
+use super::rows::for_each_chunk;
 use super::tally::Tally;
 use crate::error::{Error, Result, with_causes};
 use crate::format::index::{PackKind, ShortId};
@@ -43,7 +44,7 @@ pub(super) struct Copying<'a> {
     pub(super) repository: &'a Repository,
     pub(super) reader: &'a Reader<'a>,
     pub(super) index: &'a LocalIndex,
-    pub(super) tally: &'a Tally,
+    pub(super) tally: &'a Tally<'a>,
     pub(super) plan: &'a Plan,
     /// Whether no further pack shall be begun.
     pub(super) is_over: &'a dyn Fn() -> bool,
@@ -122,7 +123,7 @@ impl Copying<'_> {
                 } else {
                     copied.damaged += 1;
                 }
-                cx.progress.done(1, self.tally.get(&pack).map_or(0, |pack| pack.live()));
+                cx.progress.done(1, self.tally.get(&pack).map_or(0, |pack| pack.live));
             }
             session.flush(cx)?;
             copied.packs.extend(done);
@@ -137,10 +138,10 @@ impl Copying<'_> {
             if !rows.iter().any(|row| packs.contains_key(&row.pack.id)) {
                 return Ok(());
             }
-            let keeper = if needs.of(id)? == Need::None { None } else { self.tally.keeper(rows) };
-            for (number, row) in rows.iter().enumerate() {
+            let keepers = if needs.of(id)? == Need::None { Vec::new() } else { self.tally.keepers(rows) };
+            for (number, row) in rows.iter().enumerate().filter(|(_, row)| self.tally.counts(row)) {
                 if let Some(pack) = packs.get_mut(&row.pack.id) {
-                    pack.push(Row { location: row.clone(), id: *id, is_wanted: keeper == Some(number) });
+                    pack.push(Row { location: row.clone(), id: *id, is_wanted: keepers.contains(&number) });
                 }
             }
             Ok(())
@@ -245,7 +246,10 @@ impl Copying<'_> {
         };
         let is_all = rows.iter().all(follows) && end == plain_len && kinds.iter().all(Option::is_some);
         let unwanted: u64 = rows.iter().filter(|row| !row.is_wanted).map(|row| u64::from(row.location.len)).sum();
-        is_all && rows.len() <= WHOLE_CHUNKS_MAX && plain_len >= WHOLE_BLOCK_BYTES && unwanted as f64 <= self.plan.unused_part * f64::from(plain_len)
+        is_all
+            && rows.len() <= WHOLE_CHUNKS_MAX
+            && plain_len >= WHOLE_BLOCK_BYTES
+            && unwanted as f64 <= self.plan.unused_part * f64::from(plain_len)
     }
 
     /// What a chunk holds, which also proves it; nothing if it is not the one that the index says.

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::format::index::PackKind;
 use crate::format::log::{self, Forgotten, LOG_BYTES_MAX, Signed};
 use crate::format::snapshot::{self, Body, SNAPSHOT_BYTES_MAX, SealedSnapshot};
-use crate::id::{ObjectId, PackId, SnapshotId};
+use crate::id::{ObjectId, PackId, PrincipalId, SnapshotId};
 use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::protocol::Voids;
@@ -51,7 +52,7 @@ pub(super) struct ForgottenRecord {
 pub(super) struct Forgetting {
     /// For the protocol.
     pub(super) voids: Voids<Stored>,
-    /// Of what is void by right, the earliest moment that somebody says, or the store.
+    /// Of what is void by right, the latest moment that somebody says, or the store.
     pub(super) since: BTreeMap<SnapshotId, Timestamp>,
     /// The records.
     pub(super) records: Vec<ForgottenRecord>,
@@ -67,6 +68,7 @@ pub(super) fn forgetting(
     cx: &Context<'_>,
 ) -> Result<Forgetting> {
     let mut found = Forgetting::default();
+    let mut writers = BTreeMap::new();
     for listed in repository.objects.list(ObjectKind::Forgotten)? {
         let name = ObjectName::new(ObjectKind::Forgotten, listed.id);
         let record = repository
@@ -74,7 +76,18 @@ pub(super) fn forgetting(
             .get(name, LOG_BYTES_MAX)
             .and_then(|bytes| repository.decode(name, cx, |keyring| log::decode_forgotten(&bytes, keyring)));
         match record {
-            Ok(signed) => found.add(repository, &listed, signed, pending, cx)?,
+            Ok(signed) => found.add(&listed, signed, &mut |id| {
+                if !pending.contains(&id) {
+                    return Ok(None);
+                }
+                // Each is opened once, however often it is named.
+                if let Some(&writer) = writers.get(&id) {
+                    return Ok(writer);
+                }
+                let writer = open(repository, ObjectKind::Pending, id, cx)?.map(|sealed| sealed.header.writer);
+                writers.insert(id, writer);
+                Ok(writer)
+            })?,
             Err(error) if is_absent(&error) => {}
             Err(error) if is_junk(&error) => report(cx, name, &error),
             Err(error) => return Err(error),
@@ -86,13 +99,12 @@ pub(super) fn forgetting(
 }
 
 impl Forgetting {
+    /// `writer_of` says who has announced a snapshot, if it is announced.
     fn add(
         &mut self,
-        repository: &Repository,
         listed: &Listed,
         signed: Signed<Forgotten>,
-        pending: &BTreeSet<SnapshotId>,
-        cx: &Context<'_>,
+        writer_of: &mut dyn FnMut(SnapshotId) -> Result<Option<PrincipalId>>,
     ) -> Result<()> {
         let is_by_right = signed.maker.rights.contains(Rights::FORGET);
         let ids = signed.record.entries.iter().map(|entry| entry.snapshot).collect();
@@ -100,13 +112,10 @@ impl Forgetting {
             let id = entry.snapshot;
             if is_by_right {
                 self.voids.by_right.insert(id);
-                // The later of what its maker says and what the store says; of several records the earliest.
+                // The later of what its maker says and what the store says; of several records the latest.
                 let since = entry.time.to_jiff().max(listed.modified).unwrap_or(Timestamp::MIN);
-                self.since.entry(id).and_modify(|known| *known = since.min(*known)).or_insert(since);
-            } else if pending.contains(&id)
-                && let Some(sealed) = open(repository, ObjectKind::Pending, id, cx)?
-                && sealed.header.writer == signed.maker.key.principal()
-            {
+                self.since.entry(id).and_modify(|known| *known = since.max(*known)).or_insert(since);
+            } else if writer_of(id)? == Some(signed.maker.key.principal()) {
                 self.voids.by_writer.insert(id);
             }
         }
@@ -119,15 +128,24 @@ impl Forgetting {
 pub(super) struct Root {
     pub(super) id: SnapshotId,
     pub(super) body: Body,
+    /// Whether it was listed as committed, and not only as announced.
+    pub(super) is_committed: bool,
 }
 
-/// Opens roots. What is gone was moved on or withdrawn by its writer since it was listed.
+/// Opens roots, what is committed before what is only announced. What is gone was withdrawn by its writer since it was listed,
+/// or forgotten and pruned by somebody else: that is for the caller to see.
 pub(super) fn open_all<'i>(
     repository: &Repository,
     ids: impl IntoIterator<Item = &'i SnapshotId>,
+    committed: &BTreeSet<SnapshotId>,
     cx: &Context<'_>,
 ) -> Result<Vec<Root>> {
-    ids.into_iter().filter_map(|&id| open_root(repository, id, cx).transpose()).collect()
+    let ids: Vec<SnapshotId> = ids.into_iter().copied().collect();
+    let opened: Vec<Option<Root>> =
+        ids.into_par_iter().map(|id| open_root(repository, id, committed.contains(&id), cx)).collect::<Result<_>>()?;
+    let mut roots: Vec<Root> = opened.into_iter().flatten().collect();
+    roots.sort_by_key(|root| !root.is_committed);
+    Ok(roots)
 }
 
 /// Opens snapshots that were forgotten. One whose bytes are not those of its name nobody can bring back.
@@ -136,7 +154,7 @@ pub(super) fn open_forgotten<'i>(
     ids: impl IntoIterator<Item = &'i SnapshotId>,
     cx: &Context<'_>,
 ) -> Result<Vec<Root>> {
-    let opened = ids.into_iter().filter_map(|&id| match open_root(repository, id, cx) {
+    let opened = ids.into_iter().filter_map(|&id| match open_root(repository, id, true, cx) {
         Err(error @ Error::WrongHash { object }) => {
             report(cx, object, &error);
             None
@@ -146,14 +164,15 @@ pub(super) fn open_forgotten<'i>(
     opened.collect()
 }
 
-fn open_root(repository: &Repository, id: SnapshotId, cx: &Context<'_>) -> Result<Option<Root>> {
+fn open_root(repository: &Repository, id: SnapshotId, is_committed: bool, cx: &Context<'_>) -> Result<Option<Root>> {
     cx.cancel.check()?;
     // A root moves from `pending/` to `snapshots/`, so that it is never in neither while it is looked for in this order.
-    for kind in [ObjectKind::Pending, ObjectKind::Snapshots] {
-        let Some(sealed) = open(repository, kind, id, cx)? else { continue };
-        let name = ObjectName::new(kind, id);
+    let places = [ObjectKind::Pending, ObjectKind::Snapshots];
+    for kind in if is_committed { &places[1..] } else { &places[..] } {
+        let name = ObjectName::new(*kind, id);
+        let Some(sealed) = open(repository, *kind, id, cx)? else { continue };
         match sealed.open_body(&repository.keyring).map_err(|source| Error::Object { object: name, source }) {
-            Ok(body) => return Ok(Some(Root { id, body })),
+            Ok(body) => return Ok(Some(Root { id, body, is_committed })),
             Err(error) if is_junk(&error) => report(cx, name, &error),
             Err(error) => return Err(error),
         }
@@ -176,15 +195,10 @@ fn open(repository: &Repository, kind: ObjectKind, id: SnapshotId, cx: &Context<
         Ok(sealed) => Ok(Some(sealed)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error @ Error::WrongHash { .. }) => Err(error),
-        Err(error @ Error::Object { .. }) if is_newer(&error) => Err(error),
         Err(error) if is_junk(&error) => {
             report(cx, name, &error);
             Ok(None)
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_newer(error: &Error) -> bool {
-    matches!(error, Error::Object { source, .. } if source.is_newer())
 }

@@ -11,22 +11,26 @@ use super::judge::{self, Before, Now};
 use super::mark::{Needs, require_sight};
 use super::plan::{Limits, Plan};
 use super::repack::{Copied, Copying};
-use super::roots::{self, Forgetting, Packs};
+use super::roots::{self, Forgetting, Packs, Root};
 use super::segments::{self, Merged};
 use super::tally::Tally;
 use super::{Options, Report};
 use crate::error::{Error, Result, with_causes};
 use crate::format::log;
 use crate::format::record::Extras;
+use crate::format::snapshot::SNAPSHOT_BYTES_MAX;
 use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
 use crate::index::LocalIndex;
 use crate::progress::Context;
 use crate::protocol::Record;
-use crate::protocol::pruner::{Announce, Begin, Choose, Merge};
+use crate::protocol::pruner::{Announce, Begin, Choose, Merge, RelistPending};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
-use crate::repo::view::{GcListed, Stored, View};
+use crate::repo::view::{GcListed, Stored, View, is_absent};
 use crate::store::{ObjectKind, ObjectName, StoreError};
+
+/// Attempts that are made when snapshots and packs vanish meanwhile, as they may while others forget and prune.
+const LOOKS_MAX: u32 = 8;
 
 /// One prune at work.
 pub(super) struct Prune<'a> {
@@ -43,6 +47,8 @@ struct Listed {
     pending: BTreeSet<SnapshotId>,
     snapshots: BTreeSet<SnapshotId>,
     forgetting: Forgetting,
+    /// Roots that could be opened, and whose needs are marked.
+    opened: BTreeSet<SnapshotId>,
     /// Forgotten snapshots that can be brought back, and until when.
     undo: Vec<(SnapshotId, Timestamp)>,
 }
@@ -54,7 +60,7 @@ struct Seen<'s> {
     gc: GcListed,
     reader: &'s Reader<'s>,
     needs: Needs<'s>,
-    tally: Tally,
+    tally: Tally<'s>,
     is_missing: bool,
 }
 
@@ -66,10 +72,18 @@ struct Judged {
     condemned: u64,
 }
 
+impl Seen<'_> {
+    /// Whether something that a root needs was found nowhere.
+    fn is_unsure(&self) -> bool {
+        self.is_missing || !self.needs.unsure.is_empty()
+    }
+}
+
 impl Prune<'_> {
-    fn is_over(&self) -> bool {
+    /// Whether this part of the time is over: copies have half of it, so that what is unneeded can go.
+    fn is_over_by(&self, part: u32) -> bool {
         let used = self.cx.clock.elapsed().saturating_sub(self.started);
-        self.options.max_time.is_some_and(|most| used >= most)
+        self.options.max_time.is_some_and(|most| used >= most / part)
     }
 
     /// So long before now; as long ago as there are times, if that is beyond all of them. No time at all leaves nothing out,
@@ -82,7 +96,23 @@ impl Prune<'_> {
         now.checked_sub(span).map_or(Timestamp::MIN, |then| then.timestamp())
     }
 
-    pub(super) fn run(&self, tell: Option<&mut dyn FnMut(&Report)>) -> Result<Report> {
+    pub(super) fn run(&self, mut tell: Option<&mut dyn FnMut(&Report)>) -> Result<Report> {
+        for _ in 1..LOOKS_MAX {
+            let tell: Option<&mut dyn FnMut(&Report)> = match &mut tell {
+                Some(tell) => Some(&mut **tell),
+                None => None,
+            };
+            if let Some(report) = self.run_once(tell, false)? {
+                return Ok(report);
+            }
+        }
+        let report = self.run_once(tell, true)?;
+        Ok(report.expect("the last attempt is not given up for another one"))
+    }
+
+    /// Answers nothing if what it had listed was forgotten and pruned away by others before it could be followed: then all is to
+    /// be listed anew. Nothing was done by then.
+    fn run_once(&self, tell: Option<&mut dyn FnMut(&Report)>, is_last: bool) -> Result<Option<Report>> {
         let Self { repository, cx, .. } = *self;
         let known = self.known()?;
         // P1, in this order.
@@ -95,33 +125,62 @@ impl Prune<'_> {
         let forgetting = roots::forgetting(repository, &pending, cx)?;
         self.require_known(&known, &snapshots, &forgetting)?;
         let mut step = step.voids_listed(&forgetting.voids);
-        let live = roots::open_all(repository, step.roots(), cx)?;
+        let live = roots::open_all(repository, step.roots(), &snapshots, cx)?;
+        let opened = live.iter().map(|root| root.id).collect();
+        if !self.are_accounted_for(&(step.roots() & &snapshots), &opened)? {
+            return if is_last { Err(Error::Overtaken(LOOKS_MAX)) } else { Ok(None) };
+        }
         let undo = self.undo(&snapshots, &forgetting);
         let forgotten = roots::open_forgotten(repository, undo.iter().map(|(id, _)| id), cx)?;
         cx.progress.ahead((live.len() + forgotten.len()) as u64, 0);
-        let listed = Listed { known, packs, pending, snapshots, forgetting, undo };
+        let listed = Listed { known, packs, pending, snapshots, forgetting, opened, undo };
         loop {
             let (gc, index) = repository.look_at_all(cx)?;
             let view = Arc::new(View { condemned: gc.clone().before_index(), index });
             let indexed = self.indexed(&view.index)?;
-            let put_since = self.put_since(&listed.packs, &indexed)?;
-            let choose = step.index_listed(gc.records.clone(), indexed);
+            let there = self.there(&listed.packs, &indexed, &live)?;
             let reader = Reader::of_view(repository, Arc::clone(&view), cx)?;
             let mut needs = Needs::new(repository, &view.index);
-            needs.mark_roots(&reader, &live, cx)?;
+            match needs.mark_roots(&reader, &live, &there, cx) {
+                Err(error) if !is_last && self.is_overtaken(&error)? => return Ok(None),
+                marked => marked?,
+            }
             needs.mark_forgotten(&reader, &forgotten, cx)?;
-            let tally = Tally::of(repository, &listed.packs, &put_since, &gc.records, &view.index, &mut needs, cx)?;
+            let tally = Tally::of(repository, &listed.packs, &there, &gc.records, &view.index, &mut needs, cx)?;
             let is_missing = needs.is_missing || tally.is_missing;
+            let choose = step.index_listed(gc.records.clone(), indexed);
             let seen = Seen { listed: &listed, view: &view, gc, reader: &reader, needs, tally, is_missing };
-            if seen.is_missing
+            if seen.is_unsure()
                 && let Some(again) = choose.list_again()
             {
                 step = again;
                 continue;
             }
+            let committed = choose.roots() & &listed.snapshots;
+            if seen.is_missing && !is_last && self.are_outdated(&committed)? {
+                return Ok(None);
+            }
             require_sight(seen.needs.blind)?;
-            return self.carry_out(choose, seen, tell);
+            return self.carry_out(choose, seen, tell).map(Some);
         }
+    }
+
+    /// Whether each of these committed snapshots was opened, or is junk. One that is gone was pruned away by somebody else.
+    ///
+    /// # Errors
+    /// It is gone, and listed, and nobody has forgotten it.
+    fn are_accounted_for(&self, committed: &BTreeSet<SnapshotId>, opened: &BTreeSet<SnapshotId>) -> Result<bool> {
+        for &id in committed.difference(opened) {
+            let name = ObjectName::new(ObjectKind::Snapshots, id);
+            if self.repository.objects.get_if_present(name, SNAPSHOT_BYTES_MAX)?.is_some() {
+                continue;
+            }
+            if self.are_outdated(&BTreeSet::from([id]))? {
+                return Ok(false);
+            }
+            self.repository.objects.get(name, SNAPSHOT_BYTES_MAX)?;
+        }
+        Ok(true)
     }
 
     /// Snapshots that must be there or void.
@@ -166,12 +225,13 @@ impl Prune<'_> {
         index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
     }
 
-    /// Packs that the index names and the listing lacks, and that are there: they were put since. Another one is lost.
-    fn put_since(&self, listed: &Packs, indexed: &BTreeSet<PackId>) -> Result<BTreeSet<PackId>> {
-        if indexed.iter().all(|pack| listed.contains_key(pack)) {
-            return Ok(BTreeSet::new());
-        }
-        Ok(roots::packs(self.repository)?.into_keys().filter(|pack| !listed.contains_key(pack)).collect())
+    /// Every pack that is there: those that were listed, unless there is a doubt. One that the index names and the listing lacks
+    /// was put since, or is lost; and one that an announced snapshot needs may be gone by now.
+    fn there(&self, listed: &Packs, indexed: &BTreeSet<PackId>, roots: &[Root]) -> Result<BTreeSet<PackId>> {
+        let is_certain =
+            indexed.iter().all(|pack| listed.contains_key(pack)) && roots.iter().all(|root| root.is_committed);
+        let now = if is_certain { None } else { Some(roots::packs(self.repository)?) };
+        Ok(now.as_ref().unwrap_or(listed).keys().copied().collect())
     }
 
     fn carry_out(
@@ -187,15 +247,17 @@ impl Prune<'_> {
         report.damaged = copied.damaged;
         let mut condemned = report.plan.condemned.clone();
         condemned.extend(&copied.packs);
-        let roots = choose.roots().clone();
-        let announce = choose.chosen(condemned, seen.is_missing);
+        let announce = choose.chosen(condemned, seen.is_unsure());
+        self.note_unsure(&seen.needs.unsure);
         let judged = match announce.record() {
             None => self.without_announcement(announce, &seen)?,
-            Some(record) => self.announce(announce, record, &mut seen, &roots)?,
+            Some(record) => self.announce(announce, record, &mut seen)?,
         };
         report.rescued = judged.condemned - judged.step.dead().len() as u64;
         report.repacked = copied.packs.intersection(judged.step.dead()).count() as u64;
         report.stored_bytes = copied.stored_bytes;
+        report.is_stopped = copied.is_stopped;
+        report.is_missing |= !judged.step.may_drop_segments() && seen.needs.unsure.is_empty();
         self.finish(judged, &seen, &mut report)?;
         Ok(report)
     }
@@ -211,7 +273,9 @@ impl Prune<'_> {
         let plan = Plan::of(&seen.tally, &seen.gc.records, &limits);
         let ends = || seen.listed.undo.iter().map(|(_, end)| *end);
         let undo_until = ends().min().zip(ends().max()).filter(|_| plan.undo_bytes > 0);
-        Report { plan, undo_until, is_missing: seen.is_missing, ..Report::default() }
+        let old_enough = |put: Timestamp| put.to_zoned(TimeZone::system()).checked_add(self.options.min_age);
+        let young_until = plan.youngest.and_then(|put| old_enough(put).ok()).map(|end| end.timestamp());
+        Report { plan, undo_until, young_until, is_missing: seen.is_missing, ..Report::default() }
     }
 
     /// Copies what is needed of packs that shall go. Where there is no room for that, they stay.
@@ -223,12 +287,12 @@ impl Prune<'_> {
             index: &view.index,
             tally,
             plan,
-            is_over: &|| self.is_over(),
+            is_over: &|| self.is_over_by(2),
         };
         self.cx.progress.ahead(plan.copies.len() as u64, plan.copied_bytes);
         match copying.run(needs, self.cx) {
             Err(error) if is_no_space(&error) => {
-                self.cx.progress.note(&format!("nothing was copied: {}", with_causes(&error)));
+                self.cx.progress.note(&format!("not all was copied: {}", with_causes(&error)));
                 Ok(Copied::default())
             }
             copied => copied,
@@ -242,18 +306,24 @@ impl Prune<'_> {
     }
 
     /// P2 and P3.
-    fn announce(
-        &self,
-        announce: Announce<Stored>,
-        record: Record<Stored>,
-        seen: &mut Seen<'_>,
-        roots: &BTreeSet<SnapshotId>,
-    ) -> Result<Judged> {
-        let Self { repository, cx, .. } = *self;
+    fn announce(&self, announce: Announce<Stored>, record: Record<Stored>, seen: &mut Seen<'_>) -> Result<Judged> {
         let condemned = record.condemned.len() as u64;
         let own = self.put_record(record)?; // P2
+        let step = announce.announced(own);
+        let mut looks = 1;
+        loop {
+            match self.look_again(step.clone(), own, seen) {
+                Err(error) if looks < LOOKS_MAX && self.is_overtaken(&error)? => looks += 1,
+                judged => return judged.map(|judged| Judged { condemned, ..judged }),
+            }
+        }
+    }
+
+    /// P3.
+    fn look_again(&self, step: RelistPending<Stored>, own: ObjectId, seen: &mut Seen<'_>) -> Result<Judged> {
+        let Self { repository, cx, .. } = *self;
         let pending = roots::ids(repository, ObjectKind::Pending)?;
-        let step = announce.announced(own).pending_listed(pending.clone());
+        let step = step.pending_listed(pending.clone());
         let snapshots = roots::ids(repository, ObjectKind::Snapshots)?;
         let step = step.snapshots_listed(snapshots.clone());
         let forgetting = roots::forgetting(repository, &pending, cx)?;
@@ -271,11 +341,12 @@ impl Prune<'_> {
             let mut before = Before {
                 index: &seen.view.index,
                 needs: &mut seen.needs,
-                roots,
+                roots: &seen.listed.opened,
                 names: &seen.gc.names,
                 packs: &packs_before,
             };
-            let now = Now { index: &view.index, reader: &reader, names: &gc.names, packs: &packs, own };
+            let (names, snapshots) = (&gc.names, &snapshots);
+            let now = Now { index: &view.index, reader: &reader, names, packs: &packs, snapshots, own };
             let blind = judge::judge(repository, &mut judge, &mut before, &now, cx)?;
             if let Some(again) = judge.list_again() {
                 step = again;
@@ -284,7 +355,35 @@ impl Prune<'_> {
             require_sight(blind)?;
             let step = judge.judged();
             let names_dead = indexed.iter().any(|pack| step.drops(pack));
-            return Ok(Judged { step, segments: view.index.segments(), names_dead, condemned });
+            return Ok(Judged { step, segments: view.index.segments(), names_dead, condemned: 0 });
+        }
+    }
+
+    /// Whether a root that could not be followed is none any more, or was only announced and lost a race.
+    fn is_overtaken(&self, error: &Error) -> Result<bool> {
+        match error {
+            Error::BrokenRoot { snapshot, source }
+                if is_absent(source) || matches!(**source, Error::MissingChunk { .. }) =>
+            {
+                self.are_outdated(&BTreeSet::from([*snapshot]))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether one of these roots is void by now, or is not committed.
+    fn are_outdated(&self, roots: &BTreeSet<SnapshotId>) -> Result<bool> {
+        let snapshots = roots::ids(self.repository, ObjectKind::Snapshots)?;
+        let void = self.repository.voids(self.cx)?.by_right;
+        Ok(roots.iter().any(|id| void.contains_key(id) || !snapshots.contains(id)))
+    }
+
+    fn note_unsure(&self, unsure: &BTreeSet<SnapshotId>) {
+        for id in unsure.iter().map(SnapshotId::short) {
+            self.cx.progress.note(&format!(
+                "{id} is announced and not whole, so that not all can go: its machine's next run withdraws it, or \
+                 `caddis prune --drop-pending {id}`"
+            ));
         }
     }
 
@@ -343,7 +442,7 @@ impl Prune<'_> {
         for id in dead {
             let Some((kind, object)) = seen.listed.packs.get(id) else { continue };
             self.cx.cancel.check()?;
-            if self.is_over() {
+            if self.is_over_by(1) {
                 report.is_stopped = true;
                 return Ok(());
             }

@@ -110,8 +110,10 @@ fn a_backup_that_everything_is_pruned_away_under_at_any_operation_is_whole() {
     scene.saved.clear();
     scene.lab.write("newest", &random_bytes("newest", 20_000));
     let tree = scene.lab.tree();
-    let writers: [(&str, fn(&Scene) -> Machine); 2] =
-        [("that knows the sources", |scene| scene.lab.machine.clone()), ("that is new", |scene| scene.lab.machine("new"))];
+    let writers: [(&str, fn(&Scene) -> Machine); 2] = [
+        ("that knows the sources", |scene| scene.lab.machine.clone()),
+        ("that is new", |scene| scene.lab.machine("new")),
+    ];
     for (which, writer) in writers {
         let (machine, mut repeated, mut at) = (writer(&scene), 0, 0);
         loop {
@@ -151,8 +153,7 @@ fn a_pending_whose_writer_stands_still_is_a_root_and_its_commit_is_whole() {
     let put = AtomicBool::new(false);
     let behind = Arc::clone(&store);
     let acting = hooked(&store, move |call| {
-        if matches!(call, Call::Put(name) if name.kind() == ObjectKind::Snapshots)
-            && !put.swap(true, Ordering::SeqCst)
+        if matches!(call, Call::Put(name) if name.kind() == ObjectKind::Snapshots) && !put.swap(true, Ordering::SeqCst)
         {
             for secs in [50, 60] {
                 let done = prunes(&pruner, &behind, &all_goes(), &World::at(secs)).unwrap();

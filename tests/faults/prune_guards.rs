@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use caddis::error::{Error, Result};
 use caddis::format::{HEAD_LEN, log};
@@ -62,7 +62,9 @@ fn what_a_snapshot_needs_that_is_announced_before_the_second_look_is_rescued() {
             let pending = names(&lab.store, ObjectKind::Pending);
             let [pending] = &pending.iter().collect::<Vec<_>>()[..] else { panic!("{pending:?}") };
             // As its writer would have done.
-            lab.store.put(&ObjectName::new(ObjectKind::Snapshots, pending.id()), &lab.store.objects()[*pending]).unwrap();
+            lab.store
+                .put(&ObjectName::new(ObjectKind::Snapshots, pending.id()), &lab.store.objects()[*pending])
+                .unwrap();
         }
         for snapshot in lab.machine.snapshots(&lab.store) {
             if kept.insert(snapshot.id) {
@@ -252,8 +254,7 @@ fn a_prune_that_is_shown_less_than_this_machine_knows_of_deletes_nothing() {
 fn junk_does_not_stop_a_prune() {
     let scene = forgotten_scene();
     let Scene { lab, .. } = &scene;
-    let kinds =
-        [ObjectKind::Gc, ObjectKind::Forgotten, ObjectKind::Pending, ObjectKind::Snapshots, ObjectKind::Index];
+    let kinds = [ObjectKind::Gc, ObjectKind::Forgotten, ObjectKind::Pending, ObjectKind::Snapshots, ObjectKind::Index];
     let junk: Vec<ObjectName> = kinds.map(|kind| put(&lab.store, kind, &random_bytes("junk", 300))).to_vec();
     let world = World::at(100);
     prunes(&lab.machine, &lab.store, &all_goes(), &world).unwrap();

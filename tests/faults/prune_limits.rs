@@ -108,7 +108,8 @@ impl OnDisk {
 
     fn packs(&self) -> Vec<ObjectName> {
         let kinds = [ObjectKind::Packs, ObjectKind::Trees];
-        let listed = |kind| self.store.list(kind).unwrap().into_iter().map(move |found| ObjectName::new(kind, found.id));
+        let listed =
+            |kind| self.store.list(kind).unwrap().into_iter().map(move |found| ObjectName::new(kind, found.id));
         kinds.into_iter().flat_map(listed).collect()
     }
 

@@ -19,12 +19,7 @@ use crate::lab::{Machine, World, names, torn};
 
 /// No window, and nothing may stay that nobody needs.
 pub(crate) fn all_goes() -> Options {
-    Options {
-        undo_window: Span::new(),
-        min_age: Span::new(),
-        max_unused: Unused::Bytes(0),
-        ..Options::default()
-    }
+    Options { undo_window: Span::new(), min_age: Span::new(), max_unused: Unused::Bytes(0), ..Options::default() }
 }
 
 /// No window. What is partly needed stays as it is.

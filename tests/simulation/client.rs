@@ -120,7 +120,12 @@ impl Client {
             Action::Restore => self.restore(&turns, &world, ledger),
         };
         if let Err(error) = done {
-            assert!(turns.is_struck(), "client {}, {action:?}: nothing happened, and yet: {}", self.number, with_causes(&error));
+            assert!(
+                turns.is_struck(),
+                "client {}, {action:?}: nothing happened, and yet: {}",
+                self.number,
+                with_causes(&error)
+            );
         }
     }
 

@@ -84,7 +84,12 @@ impl Ledger {
             for_each_needed(&reader, &snapshot.body, cx.cancel, &mut |needed| {
                 let short = ShortId::from(needed.id);
                 let found = view.index.lookup(&short, &|pack| packs.contains(pack)).unwrap();
-                assert!(found.is_some(), "{context}: {id} needs {} of kind {:?}, which is gone", needed.id, needed.kind);
+                assert!(
+                    found.is_some(),
+                    "{context}: {id} needs {} of kind {:?}, which is gone",
+                    needed.id,
+                    needed.kind
+                );
                 Ok(met.insert(short))
             })
             .unwrap_or_else(|error| panic!("{context}: {id}: {error}"));
@@ -97,8 +102,7 @@ impl Ledger {
         prunes(&observer, &self.store, &all_goes(), &World::settled_at(0)).unwrap();
         let found = observer.check(&self.store);
         assert!(found.problems().is_empty(), "{:?}", found.problems());
-        let listed: BTreeSet<SnapshotId> =
-            observer.snapshots(&self.store).iter().map(|snapshot| snapshot.id).collect();
+        let listed: BTreeSet<SnapshotId> = observer.snapshots(&self.store).iter().map(|snapshot| snapshot.id).collect();
         for (id, promise) in self.saved.lock().unwrap().iter() {
             assert!(listed.contains(id), "{id} is gone");
             assert_same_tree(&promise.tree, &observer.restored(&self.store, *id, &promise.source));

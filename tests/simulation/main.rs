@@ -69,7 +69,9 @@ fn play(seed: u64) {
 #[test]
 fn whatever_was_saved_and_not_forgotten_is_whole_whatever_happens() {
     if let Some(seed) = std::env::var_os(SEED_VARIABLE) {
-        return play(seed.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{SEED_VARIABLE} is no number")));
+        return play(
+            seed.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{SEED_VARIABLE} is no number")),
+        );
     }
     let (next, all) = (AtomicU64::new(0), SEEDS * u64::from(rounds::rounds()));
     std::thread::scope(|scope| {
