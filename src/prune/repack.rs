@@ -1,10 +1,12 @@
 //! Copies what is needed of packs that shall be deleted. Every chunk is proved on the way: what is deleted afterwards is not
 //! the only good copy of anything.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mark::{Need, Needs};
 use super::plan::Plan;
+use super::roots::packs;
 use super::rows::for_each_chunk;
 use super::tally::Tally;
 use crate::error::{Error, Result, with_causes};
@@ -48,6 +50,8 @@ pub(super) struct Copying<'a> {
     pub(super) plan: &'a Plan,
     /// Whether no further pack shall be begun.
     pub(super) is_over: &'a dyn Fn() -> bool,
+    /// What could not be read.
+    pub(super) unread: RefCell<Vec<(PackId, Problem)>>,
 }
 
 /// What became of that.
@@ -97,6 +101,7 @@ impl Copying<'_> {
         copied: &mut Copied,
         cx: &Context<'_>,
     ) -> Result<()> {
+        let mut damaged = BTreeSet::new();
         let mut left = &self.plan.copies[..];
         while !left.is_empty() {
             if (self.is_over)() {
@@ -121,14 +126,31 @@ impl Copying<'_> {
                 if self.copy_pack(session, &rows, needs, cx)? {
                     done.insert(pack);
                 } else {
-                    copied.damaged += 1;
+                    damaged.insert(pack);
                 }
                 cx.progress.done(1, self.tally.get(&pack).map_or(0, |pack| pack.live));
             }
             session.flush(cx)?;
             copied.packs.extend(done);
         }
+        copied.damaged = self.report_damage(damaged, cx)?;
         Ok(())
+    }
+
+    /// Reports what could not be read, and answers how many packs are damaged. One that is gone because somebody else
+    /// has condemned it is none of them.
+    fn report_damage(&self, damaged: BTreeSet<PackId>, cx: &Context<'_>) -> Result<u64> {
+        let unread = self.unread.take();
+        if damaged.is_empty() && unread.is_empty() {
+            return Ok(0);
+        }
+        let there = packs(self.repository)?;
+        let gc = self.repository.gc(cx)?.records;
+        let is_taken = |pack: &PackId| !there.contains_key(pack) && !gc.spares(pack);
+        for (_, problem) in unread.iter().filter(|(pack, _)| !is_taken(pack)) {
+            cx.progress.problem(problem);
+        }
+        Ok(damaged.iter().filter(|pack| !is_taken(pack)).count() as u64)
     }
 
     /// All rows of these packs, in their order in the pack.
@@ -205,7 +227,8 @@ impl Copying<'_> {
         let (plain, coded) = match opened {
             Ok(opened) => opened,
             Err(error) if is_damage(&error) => {
-                report(&rows[0], &error, cx);
+                let item = location.pack.name().path().into_bytes();
+                self.unread.borrow_mut().push((location.pack.id, Problem { item, what: with_causes(&error) }));
                 (Vec::new(), Vec::new())
             }
             Err(error) => return Err(error),
@@ -294,9 +317,4 @@ impl Copying<'_> {
 /// The bytes of a chunk in its block.
 fn slice<'b>(location: &Location, block: &'b [u8]) -> Option<&'b [u8]> {
     block.get(location.offset as usize..)?.get(..location.len as usize)
-}
-
-fn report(row: &Row, error: &Error, cx: &Context<'_>) {
-    let item = row.location.pack.name().path().into_bytes();
-    cx.progress.problem(&Problem { item, what: with_causes(error) });
 }

@@ -1,5 +1,6 @@
 //! One prune from P1 to P6.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -288,6 +289,7 @@ impl Prune<'_> {
             tally,
             plan,
             is_over: &|| self.is_over_by(2),
+            unread: RefCell::default(),
         };
         self.cx.progress.ahead(plan.copies.len() as u64, plan.copied_bytes);
         match copying.run(needs, self.cx) {

@@ -55,8 +55,8 @@ fn four_clients_back_up_while_others_forget_and_prune() {
                         change(&source, number, round);
                         saved_by(&client.caddis("backup --json").arg(&source).ok())
                     };
-                    let last = (0..ROUNDS).map(back_up).last().unwrap();
-                    (last, source)
+                    let mut ids: Vec<String> = (0..ROUNDS).map(back_up).collect();
+                    (ids.pop().unwrap(), source)
                 })
             })
             .collect();
@@ -87,23 +87,26 @@ fn stopping_at(backup: Caddis, call: &str, nth: u32, log: &Path) -> Caddis {
     backup.under(&["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject])
 }
 
-/// How often one of its threads stood still so far, and the process.
-fn stops(log: &Path) -> Option<(usize, Pid)> {
+/// The threads that stood still so far, each as often as it did.
+fn stops(log: &Path) -> Vec<String> {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| line.contains("--- stopped by SIGSTOP ---")).collect();
-    let thread = lines.first()?.split_whitespace().next()?;
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().unwrap();
-    Some((lines.len(), Pid::from_raw(process)?))
+    let lines = text.lines().filter(|line| line.contains("--- stopped by SIGSTOP ---"));
+    lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+/// The process of a thread that stands still.
+fn process_of(thread: &str) -> Pid {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")).unwrap();
+    Pid::from_raw(process.trim().parse().unwrap()).unwrap()
 }
 
 /// Lets the program go on until it has ended: each of its threads is stopped once.
-fn let_go_on(backup: &mut Running, log: &Path) {
+fn let_go_on(backup: &mut Running, process: Pid, log: &Path) {
     let mut seen = 0;
     while !backup.has_ended() {
-        if let Some((now, process)) = stops(log)
-            && now > seen
-        {
+        let now = stops(log).len();
+        if now > seen {
             seen = now;
             // It may have ended by now.
             let _ = kill_process(process, Signal::CONT);
@@ -119,20 +122,20 @@ fn forget_all_under(machine: &Machine, source: &Path, call: &str, nth: u32) -> b
     fs::write(source.join("own"), random_bytes(&context, 50_000)).unwrap();
     let log = machine.path(&context);
     let mut backup = stopping_at(machine.caddis("backup --json").arg(source), call, nth, &log).spawn();
-    while stops(&log).is_none() && !backup.has_ended() {
+    while stops(&log).is_empty() && !backup.has_ended() {
         thread::yield_now();
     }
-    let stands = !backup.has_ended();
+    let stands = stops(&log).first().map(|thread| process_of(thread));
     let pruner = Machine::beside(machine);
     let mut forgotten = Vec::new();
-    if stands {
+    if let Some(process) = stands {
         forgotten = pruner.snapshot_ids();
         if !forgotten.is_empty() {
             forgotten.iter().fold(pruner.caddis("forget"), Caddis::arg).ok();
         }
         pruner.caddis(PRUNE_ALL).ok();
         pruner.caddis(PRUNE_ALL).ok();
-        let_go_on(&mut backup, &log);
+        let_go_on(&mut backup, process, &log);
     }
     let run = backup.finish();
     assert_eq!(run.code, 0, "{context}: {}", run.transcript());
@@ -142,7 +145,7 @@ fn forget_all_under(machine: &Machine, source: &Path, call: &str, nth: u32) -> b
     if !forgotten.contains(&saved) {
         assert_comes_back(machine, &saved, source, &context);
     }
-    stands
+    stands.is_some()
 }
 
 #[test]

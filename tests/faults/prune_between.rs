@@ -110,12 +110,9 @@ fn a_backup_that_everything_is_pruned_away_under_at_any_operation_is_whole() {
     scene.saved.clear();
     scene.lab.write("newest", &random_bytes("newest", 20_000));
     let tree = scene.lab.tree();
-    let writers: [(&str, fn(&Scene) -> Machine); 2] = [
-        ("that knows the sources", |scene| scene.lab.machine.clone()),
-        ("that is new", |scene| scene.lab.machine("new")),
-    ];
-    for (which, writer) in writers {
-        let (machine, mut repeated, mut at) = (writer(&scene), 0, 0);
+    let writers = [("that knows the sources", scene.lab.machine.clone()), ("that is new", scene.lab.machine("new"))];
+    for (which, machine) in writers {
+        let (mut repeated, mut at) = (0, 0);
         loop {
             let folder = scratch();
             let pruner = Machine::new(folder.path(), "pruner");

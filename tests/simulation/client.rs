@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::pruning::{all_goes, forgets, prunes};
 
 /// What each client does.
-const ACTIONS: u64 = 6;
+const ACTIONS: u64 = 7;
 
 /// Contents that turn up again and again, with every client.
 const CONTENTS: u64 = 10;
