@@ -268,6 +268,18 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// No pack fits what was asked for.
+    #[error("no pack `{wanted}`")]
+    NoSuchPack {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Packs that a snapshot needs have to be named before what is lost can be told.
+    #[error("a snapshot needs {object}, and no index segment names it")]
+    Unnamed {
+        /// One of them.
+        object: ObjectName,
+    },
     /// Several snapshots fit what was asked for.
     #[error("`{wanted}` could be any of {} snapshots: {}", .found.len(), list_short(.found))]
     AmbiguousSnapshot {
@@ -431,6 +443,8 @@ impl Error {
             Self::NotForgotten { .. } | Self::NoSuchForgotten { .. } => {
                 "`caddis snapshots --forgotten` lists what can be brought back".into()
             }
+            Self::NoSuchPack { .. } => "`caddis check --read-data` names packs that are damaged".into(),
+            Self::Unnamed { .. } => "run `caddis repair index` first: nothing of that is lost".into(),
             Self::AmbiguousSnapshot { .. } => "give more digits of the id".into(),
             Self::NoSuchPath { snapshot, .. } => format!("`caddis ls {snapshot}` lists what it holds"),
             Self::BrokenRoot { .. } => {

@@ -18,7 +18,7 @@
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
 //! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`prune`](mod@prune) | one operation each |
 //! | [`protocol`] | the steps by which writers commit and pruners delete, without a store |
-//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`unforget`] | one operation each |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`unforget`], [`repair`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |
@@ -59,6 +59,7 @@ pub mod listing;
 pub mod progress;
 pub mod protocol;
 pub mod prune;
+pub mod repair;
 pub mod repo;
 pub mod restore;
 pub mod retention;

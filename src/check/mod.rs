@@ -44,6 +44,7 @@ use crate::repo::rollback::Withheld;
 use crate::repo::snapshots::SnapshotGraph;
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
+mod damaged;
 mod findings;
 mod gate;
 mod lists;
@@ -58,12 +59,15 @@ mod subset;
 mod trees;
 mod unnamed;
 
+pub(crate) use damaged::damaged;
 use findings::Findings;
+pub(crate) use pack::Candidate;
 use packs::Packs;
 pub use proofs::Proof;
 use reading::Reading;
 pub use subset::Subset;
 use unnamed::Unnamed;
+pub(crate) use unnamed::for_each_opened;
 
 /// How often packs and snapshots are looked at while others change them and something seems to be wrong. After that, it is
 /// reported as it seems: with a prune beside each of so many looks, nobody could tell better.

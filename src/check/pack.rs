@@ -25,17 +25,17 @@ const TAIL_BYTES: u64 = 32 << 10;
 const FAILED_READS_MAX: u32 = 256;
 
 /// A pack that is there, and what the index says of it.
-pub(super) struct Candidate {
-    pub(super) id: PackId,
-    pub(super) kind: PackKind,
+pub(crate) struct Candidate {
+    pub(crate) id: PackId,
+    pub(crate) kind: PackKind,
     /// Length as the store lists it.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Segments may disagree; each gives its own description.
-    pub(super) rows: Vec<Described>,
+    pub(crate) rows: Vec<Described>,
 }
 
 /// How the index describes a pack.
-pub(super) struct Described {
+pub(crate) struct Described {
     pub(super) pack: PackRow,
     /// In ascending order.
     pub(super) blocks: Vec<BlockRow>,
@@ -81,7 +81,7 @@ pub(super) struct FoundChunk {
 }
 
 impl Candidate {
-    pub(super) fn name(&self) -> ObjectName {
+    pub(crate) fn name(&self) -> ObjectName {
         ObjectName::new(self.kind.object_kind(), self.id)
     }
 

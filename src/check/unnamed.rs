@@ -18,6 +18,7 @@ use crate::format::pack::PackHeader;
 use crate::format::segment::CHUNKS_MAX;
 use crate::id::{ChunkId, ObjectId, SegmentId};
 use crate::index::{LocalIndex, Location, OpenError};
+use crate::keys::keyring::Rights;
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::open_pack::PACK_CHUNKS_MAX;
@@ -67,20 +68,7 @@ impl<'a> Unnamed<'a> {
             Err(OpenError::Index(source)) => return Err(self.repository.index_error(source)),
             Err(OpenError::Fetch { source, .. }) => return Err(source),
         };
-        let gate = Gate::new();
-        for batch in self.packs.chunks(BATCH_PACKS) {
-            let segments: Vec<_> = batch
-                .par_iter()
-                .map(|pack| {
-                    cx.cancel.check()?;
-                    let _held = gate.enter(pack.bytes.min(PACK_BYTES_MAX));
-                    self.segment_of(pack)
-                })
-                .collect::<Result<_>>()?;
-            for segment in join(segments.into_iter().flatten()) {
-                self.add(&index, &segment)?;
-            }
-        }
+        for_each_opened(self.repository, &self.packs, cx, &mut |segment| self.add(&index, segment), &mut |_| {})?;
         self.index = Some(index);
         Ok(())
     }
@@ -91,33 +79,69 @@ impl<'a> Unnamed<'a> {
         let id = SegmentId::from(ObjectId::from(first.id));
         index.add_segment(id, segment).map_err(|source| self.repository.index_error(source))
     }
+}
 
-    /// The rows of what can be read of a pack; nothing if it cannot even be opened.
-    fn segment_of(&self, pack: &Candidate) -> Result<Option<Segment>> {
-        let bytes = match pack.read(self.repository) {
-            Ok((bytes, _)) => bytes,
-            Err(error) => return super::finding_of(error).map(|_| None),
+/// Opens packs, as many at a time as their chunks fit in one segment, and hands out the rows of all chunks that they give, each
+/// of which is proved by its id. `damaged` hears of each pack that does not give all that it should.
+pub(crate) fn for_each_opened(
+    repository: &Repository,
+    packs: &[Candidate],
+    cx: &Context<'_>,
+    each: &mut dyn FnMut(&Segment) -> Result<()>,
+    damaged: &mut dyn FnMut(&Candidate),
+) -> Result<()> {
+    let gate = Gate::new();
+    for batch in packs.chunks(BATCH_PACKS) {
+        let opened: Vec<_> = batch
+            .par_iter()
+            .map(|pack| {
+                cx.cancel.check()?;
+                let _held = gate.enter(pack.bytes.min(PACK_BYTES_MAX));
+                segment_of(repository, pack)
+            })
+            .collect::<Result<_>>()?;
+        let is_whole = |opened: &Option<Segment>| {
+            opened.as_ref().is_some_and(|segment| segment.packs.iter().all(|pack| pack.proved))
         };
-        let Ok(opened) = pack.open(self.repository, &bytes) else { return Ok(None) };
-        let mut segment =
-            Segment { packs: vec![row_of_pack(self.repository, pack, &opened.header)], ..Segment::default() };
-        opened.for_each_block(self.repository, &bytes, |ordinal, chunks| {
-            let (Ok(chunks), Some(block)) = (chunks, opened.directory.blocks.get(ordinal as usize)) else {
-                return Ok(());
-            };
-            let place = u32::try_from(segment.blocks.len()).expect("the directory counts its blocks in 32 bits");
-            segment.blocks.push(row_of(ordinal, block));
-            segment.chunks.extend(chunks.iter().map(|chunk| ChunkRow {
-                id: ShortId::from(chunk.id),
-                block: place,
-                offset: chunk.offset,
-                len: chunk.len,
-            }));
-            Ok(())
-        })?;
-        // More chunks than any segment may have: no writer makes such packs, and no index could hold them.
-        Ok((segment.chunks.len() <= CHUNKS_MAX as usize).then_some(segment))
+        batch.iter().zip(&opened).filter(|(_, opened)| !is_whole(opened)).for_each(|(pack, _)| damaged(pack));
+        for mut segment in join(opened.into_iter().flatten()) {
+            // Others believe that only of somebody who may say so.
+            let may_prove = repository.keyring.rights.contains(Rights::PRUNE);
+            segment.packs.iter_mut().for_each(|pack| pack.proved &= may_prove);
+            each(&segment)?;
+        }
     }
+    Ok(())
+}
+
+/// The rows of what can be read of a pack, which is called proved if that is all of it; nothing if it gives nothing.
+fn segment_of(repository: &Repository, pack: &Candidate) -> Result<Option<Segment>> {
+    let (bytes, unread) = match pack.read(repository) {
+        Ok(read) => read,
+        Err(error) => return super::finding_of(error).map(|_| None),
+    };
+    let Ok(opened) = pack.open(repository, &bytes) else { return Ok(None) };
+    let mut segment = Segment { packs: vec![row_of_pack(repository, pack, &opened.header)], ..Segment::default() };
+    let mut is_whole = unread.is_none() && ObjectId::of(&bytes) == ObjectId::from(pack.id);
+    opened.for_each_block(repository, &bytes, |ordinal, chunks| {
+        let (Ok(chunks), Some(block)) = (chunks, opened.directory.blocks.get(ordinal as usize)) else {
+            is_whole = false;
+            return Ok(());
+        };
+        let place = u32::try_from(segment.blocks.len()).expect("the directory counts its blocks in 32 bits");
+        segment.blocks.push(row_of(ordinal, block));
+        segment.chunks.extend(chunks.iter().map(|chunk| ChunkRow {
+            id: ShortId::from(chunk.id),
+            block: place,
+            offset: chunk.offset,
+            len: chunk.len,
+        }));
+        Ok(())
+    })?;
+    segment.packs.iter_mut().for_each(|row| row.proved = is_whole);
+    // More chunks than any segment may have: no writer makes such packs, and no index could hold them.
+    let is_of_use = !segment.chunks.is_empty() && segment.chunks.len() <= CHUNKS_MAX as usize;
+    Ok(is_of_use.then_some(segment))
 }
 
 /// A folder that no other check uses, removed by drop. It is locked while it is used, so that what a check leaves that was killed

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::{Span, Timestamp};
 
+mod condemn;
 mod judge;
 mod mark;
 mod plan;
@@ -20,6 +21,8 @@ mod run;
 mod segments;
 mod tally;
 
+pub(crate) use condemn::condemn;
+pub(crate) use rows::for_each_chunk;
 pub use plan::{Amount, Plan, Unused};
 
 use crate::error::Result;

@@ -33,7 +33,7 @@ fn take(repository: &Repository, rows: &mut Vec<Location>, row: &Location) {
 }
 
 /// Calls `each` for every chunk of an index, with all its rows.
-pub(super) fn for_each_chunk(
+pub(crate) fn for_each_chunk(
     repository: &Repository,
     index: &LocalIndex,
     cx: &Context<'_>,

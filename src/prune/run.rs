@@ -310,7 +310,7 @@ impl Prune<'_> {
     /// P2 and P3.
     fn announce(&self, announce: Announce<Stored>, record: Record<Stored>, seen: &mut Seen<'_>) -> Result<Judged> {
         let condemned = record.condemned.len() as u64;
-        let own = self.put_record(record)?; // P2
+        let own = put_record(self.repository, record, self.cx)?; // P2
         let step = announce.announced(own);
         let mut looks = 1;
         loop {
@@ -389,22 +389,6 @@ impl Prune<'_> {
         }
     }
 
-    /// Puts a gc record and answers its name.
-    fn put_record(&self, record: Record<Stored>) -> Result<ObjectId> {
-        let Record { condemned, dead, void } = record;
-        let record = log::Gc {
-            condemned: condemned.into_iter().collect(),
-            dead: dead.into_iter().collect(),
-            void: void.into_iter().collect(),
-            time: self.cx.clock.now().into(),
-            extras: Extras::default(),
-        };
-        let Repository { keyring, signatory, objects, .. } = self.repository;
-        let bytes = log::encode_gc(&record, keyring, signatory)
-            .map_err(|source| Error::Encode { what: "a gc record", source })?;
-        Ok(objects.put(ObjectKind::Gc, &bytes)?.id())
-    }
-
     /// P4, P5 and P6.
     fn finish(&self, judged: Judged, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
         let Judged { step, segments, names_dead, .. } = judged;
@@ -429,7 +413,7 @@ impl Prune<'_> {
         let void = forgetting.voids.by_right.iter().filter(|id| !undo.contains(*id));
         let finish = step.merged().deleted(void.copied().collect());
         if let Some(record) = finish.record() {
-            self.put_record(record.clone())?; // P6
+            put_record(self.repository, record.clone(), self.cx)?; // P6
         }
         for &name in finish.superseded() {
             self.repository.objects.delete(ObjectName::new(ObjectKind::Gc, name))?;
@@ -471,6 +455,21 @@ impl Prune<'_> {
         }
         Ok(())
     }
+}
+
+/// Puts a gc record and answers its name.
+pub(super) fn put_record(repository: &Repository, record: Record<Stored>, cx: &Context<'_>) -> Result<ObjectId> {
+    let Record { condemned, dead, void } = record;
+    let record = log::Gc {
+        condemned: condemned.into_iter().collect(),
+        dead: dead.into_iter().collect(),
+        void: void.into_iter().collect(),
+        time: cx.clock.now().into(),
+        extras: Extras::default(),
+    };
+    let bytes = log::encode_gc(&record, &repository.keyring, &repository.signatory)
+        .map_err(|source| Error::Encode { what: "a gc record", source })?;
+    Ok(repository.objects.put(ObjectKind::Gc, &bytes)?.id())
 }
 
 fn is_no_space(error: &Error) -> bool {

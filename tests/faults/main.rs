@@ -38,6 +38,7 @@ mod prune_cuts;
 mod prune_guards;
 mod prune_limits;
 mod pruning;
+mod repair;
 mod restores;
 mod rolled_back;
 mod rolling;
