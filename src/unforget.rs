@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::forget::UNDO_WINDOW_DAYS;
-use crate::id::SnapshotId;
+use crate::id::{ChunkId, SnapshotId};
 use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::snapshots::{Snapshot, Voided, begins_with};
@@ -37,11 +37,19 @@ impl ForgottenSnapshot {
 /// What a repository holds of snapshots, live and forgotten.
 struct Known {
     live: Vec<Snapshot>,
-    /// Of each lineage that has no live snapshot, the one that was void last.
+    /// Of each kin that has no live snapshot, the one that was void last.
     forgotten: Vec<ForgottenSnapshot>,
     /// The ids that a lineage had before, as far as they are still there.
     earlier: BTreeMap<SnapshotId, Vec<SnapshotId>>,
     void: BTreeMap<SnapshotId, Voided>,
+}
+
+/// What makes two snapshots the same, whatever their ids: where they come from, and what they hold. One that was repaired
+/// holds less than the one that it stands for.
+type Kin = (SnapshotId, ChunkId);
+
+fn kin(snapshot: &Snapshot) -> Kin {
+    (snapshot.lineage(), snapshot.body.root)
 }
 
 impl Known {
@@ -49,17 +57,18 @@ impl Known {
         let (snapshots, void) = repository.snapshots_and_voids(cx)?;
         let (dead, live): (Vec<Snapshot>, Vec<Snapshot>) =
             snapshots.into_iter().partition(|snapshot| void.contains_key(&snapshot.id));
-        let live_lineages: BTreeSet<SnapshotId> = live.iter().map(Snapshot::lineage).collect();
+        let live_kin: BTreeSet<Kin> = live.iter().map(kin).collect();
         let mut earlier: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
         dead.iter().for_each(|snapshot| earlier.entry(snapshot.lineage()).or_default().push(snapshot.id));
-        let mut last: BTreeMap<SnapshotId, ForgottenSnapshot> = BTreeMap::new();
-        for snapshot in dead.into_iter().filter(|snapshot| !live_lineages.contains(&snapshot.lineage())) {
+        let mut last: BTreeMap<Kin, ForgottenSnapshot> = BTreeMap::new();
+        for snapshot in dead.into_iter().filter(|snapshot| !live_kin.contains(&kin(snapshot))) {
             let found = ForgottenSnapshot { voided: void[&snapshot.id].clone(), snapshot };
             let lineage = found.snapshot.lineage();
             // The first of a lineage was there before all others, whatever clocks say.
             let order = |found: &ForgottenSnapshot| (found.snapshot.id != lineage, found.voided.since);
-            if last.get(&lineage).is_none_or(|other| order(other) < order(&found)) {
-                last.insert(lineage, found);
+            let kin = kin(&found.snapshot);
+            if last.get(&kin).is_none_or(|other| order(other) < order(&found)) {
+                last.insert(kin, found);
             }
         }
         let mut forgotten: Vec<ForgottenSnapshot> = last.into_values().collect();
@@ -74,6 +83,16 @@ impl Known {
         };
         let forgotten: Vec<_> = self.forgotten.iter().filter(|found| is_named(&found.snapshot)).collect();
         let live: Vec<&Snapshot> = self.live.iter().filter(|live| is_named(live)).collect();
+        // Where a repair has made another one of it, its own id says which one is meant.
+        let own: Vec<_> = forgotten.iter().filter(|found| begins_with(found.snapshot.id, wanted)).collect();
+        if let [found] = own[..] {
+            let is_kin = |other: &Snapshot| other.lineage() == found.snapshot.lineage();
+            let is_own = |live: &&Snapshot| begins_with(live.id, wanted);
+            let mut all = forgotten.iter().map(|found| &found.snapshot).chain(live.iter().copied());
+            if all.all(is_kin) && !live.iter().any(is_own) {
+                return Ok(Found::Forgotten(found));
+            }
+        }
         match (&forgotten[..], &live[..]) {
             ([found], []) => Ok(Found::Forgotten(found)),
             ([], [live]) if begins_with(live.id, wanted) => Err(Error::NotForgotten { snapshot: live.id.short() }),
