@@ -275,7 +275,7 @@ fn each_subcommand_has_a_section_with_exactly_its_arguments() {
         let strangers = page.options(|section| !wanted.contains(section));
         assert!(strangers.is_empty(), "caddis-{name}(1) documents {strangers:?} of no subcommand");
     }
-    assert_eq!(sections, 7, "four of key, three of tag");
+    assert_eq!(sections, 10, "four of key, three of repair, three of tag");
 }
 
 #[test]

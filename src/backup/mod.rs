@@ -27,7 +27,7 @@ mod frame;
 mod items;
 mod links;
 mod memory;
-mod sink;
+pub(crate) mod sink;
 pub mod sources;
 mod stream;
 mod walk;

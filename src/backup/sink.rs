@@ -9,9 +9,9 @@ use crate::repo::session::{Origin, Session};
 use crate::tree::build::ChunkSink;
 
 /// A session as the place where chunks of trees go.
-pub(super) struct Sink<'s, 'r, 'c> {
-    pub session: &'s mut Session<'r>,
-    pub cx: &'s Context<'c>,
+pub(crate) struct Sink<'s, 'r, 'c> {
+    pub(crate) session: &'s mut Session<'r>,
+    pub(crate) cx: &'s Context<'c>,
 }
 
 impl ChunkSink for Sink<'_, '_, '_> {

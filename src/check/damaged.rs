@@ -9,8 +9,8 @@ use crate::progress::Context;
 use crate::repo::Repository;
 use crate::repo::view::View;
 
-/// Reads packs from the first byte to the last, on all cores, and answers what is wrong with those that do not have the hash that is
-/// their name, or do not open with all their blocks.
+/// Reads packs from the first byte to the last, on all cores, and answers what is wrong with those that do not have the
+/// hash that is their name, or do not open with all their blocks.
 pub(crate) fn damaged(
     repository: &Repository,
     view: &View,

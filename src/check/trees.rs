@@ -86,7 +86,7 @@ fn walk_all(ground: &Ground<'_>, unnamed: &Unnamed<'_>, snapshots: &[Snapshot], 
 
 /// What was found whole, by the beginning of its id: for one snapshot or another.
 #[derive(Default)]
-struct Whole {
+pub(super) struct Whole {
     folders: Mutex<HashSet<ShortId>>,
     lists: WholeLists,
 }
@@ -130,7 +130,12 @@ enum Place {
 }
 
 impl<'a> Walk<'a> {
-    fn new(ground: &'a Ground<'a>, unnamed: &'a Unnamed<'a>, snapshot: &'a Snapshot, whole: &'a Whole) -> Self {
+    pub(super) fn new(
+        ground: &'a Ground<'a>,
+        unnamed: &'a Unnamed<'a>,
+        snapshot: &'a Snapshot,
+        whole: &'a Whole,
+    ) -> Self {
         let source = Source { ground, unnamed, used: RefCell::default() };
         let walks_left = Cell::new(AGAIN_MAX);
         Self { ground, unnamed, snapshot, whole, source, damaged: RefCell::default(), walks_left }
@@ -233,7 +238,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether all that a node needs can be read.
-    fn node(&self, path: &TreePath, node: &Node) -> Result<bool> {
+    pub(super) fn node(&self, path: &TreePath, node: &Node) -> Result<bool> {
         let mut is_whole = true;
         for xattr in &node.xattrs {
             if let XattrValue::Pieces(pieces) = &xattr.value {

@@ -9,10 +9,10 @@ use super::{Outcome, open, print_line, render, tell};
 use crate::check::{self, Finding, Options, Proof, ReadData, Report, Verdict, storage};
 use crate::error::{Error, Result};
 use crate::progress::{Context, HeldBack};
-use crate::store::ObjectName;
+use crate::store::{ObjectKind, ObjectName};
 
 /// Snapshots and paths that are shown of each object; JSON has more of them.
-const SHOWN: usize = 8;
+pub(super) const SHOWN: usize = 8;
 
 /// What is said of a statement that is of another repository.
 const LEFTOVER: &str =
@@ -68,12 +68,15 @@ fn print_report(global: &Global, report: &Report) -> Result<()> {
         return print_line(&render::json_line(&summary_json(report)));
     }
     report.errors.iter().flat_map(finding_lines).for_each(|line| tell(&line));
+    if !report.is_interrupted {
+        hints(&report.errors).iter().for_each(|hint| tell(&format!("caddis: {hint}")));
+    }
     let leftover = |object: &ObjectName| super::report(global, &format!("{object}: {LEFTOVER}"));
     report.leftovers.iter().try_for_each(leftover)?;
     super::report(global, &summary_line(report))
 }
 
-fn finding_json(finding: &Finding) -> Value {
+pub(super) fn finding_json(finding: &Finding) -> Value {
     let paths: Vec<_> = finding.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
     let snapshots: Vec<_> = finding.snapshots.iter().map(ToString::to_string).collect();
     let mut document = json!({
@@ -124,7 +127,7 @@ fn summary_json(report: &Report) -> Value {
 }
 
 /// The object on a line of its own; below it, what that costs.
-fn finding_lines(finding: &Finding) -> Vec<String> {
+pub(super) fn finding_lines(finding: &Finding) -> Vec<String> {
     let repairable = if finding.repairable { " (repairable)" } else { "" };
     let what = render::printable(finding.what.as_bytes());
     let mut lines = vec![format!("caddis: {}: {what}{repairable}", finding.object)];
@@ -139,6 +142,27 @@ fn finding_lines(finding: &Finding) -> Vec<String> {
         lines.push(format!("  and {more} more"));
     }
     lines
+}
+
+/// Which repair helps, in the order in which they are of use.
+fn hints(errors: &[Finding]) -> Vec<&'static str> {
+    let is_pack = |error: &&Finding| matches!(error.object.kind(), ObjectKind::Packs | ObjectKind::Trees);
+    // Something is needed of it, and nothing lost: it is whole, and the index lacks it.
+    let is_unnamed = |error: &&Finding| error.repairable && !error.snapshots.is_empty();
+    let needs_index =
+        |error: &&Finding| error.object.kind() == ObjectKind::Index || (is_pack(error) && is_unnamed(error));
+    let is_lost = |error: &&Finding| !error.repairable && error.paths.iter().any(|path| path != b"/");
+    let mut hints = Vec::new();
+    if errors.iter().any(|error| needs_index(&error)) {
+        hints.push("`caddis repair index` names again what packs hold");
+    }
+    if errors.iter().any(|error| is_pack(&error) && !is_unnamed(&error)) {
+        hints.push("`caddis repair packs` saves what damaged packs still give; the next backup stores the rest again");
+    }
+    if errors.iter().any(|error| is_lost(&error)) {
+        hints.push("what no backup brings back, `caddis repair snapshots` leaves out");
+    }
+    hints
 }
 
 fn and_more(count: usize) -> String {

@@ -24,6 +24,7 @@ mod open;
 mod passphrase;
 mod prune;
 mod render;
+mod repair;
 mod restore;
 mod select;
 mod snapshots;
@@ -129,9 +130,10 @@ fn watch_signals(cancel: &Cancel) -> Result<()> {
 
 fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
     let clock = SystemClock::new();
-    let is_long_work =
-        matches!(cli.command, Command::Backup(_) | Command::Restore(_) | Command::Check(_) | Command::Prune(_))
-            || matches!(&cli.command, Command::Forget(args) if args.prune);
+    let is_long_work = matches!(
+        cli.command,
+        Command::Backup(_) | Command::Restore(_) | Command::Check(_) | Command::Prune(_) | Command::Repair(_)
+    ) || matches!(&cli.command, Command::Forget(args) if args.prune);
     let console = Console::new(&cli.global, clock, is_long_work);
     let cx = Context { clock: &clock, progress: &console, cancel };
     let global = &cli.global;
@@ -151,6 +153,7 @@ fn dispatch(cli: &Cli, cancel: &Cancel) -> Result<Outcome> {
         Command::Forget(args) => forget::run(global, args, &console, &cx),
         Command::Unforget(args) => unforget::run(global, args, &cx),
         Command::Check(args) => check::run(global, args, &console, &cx),
+        Command::Repair(command) => repair::run(global, command, &console, &cx),
         Command::Key(command) => key::run(global, command, &cx),
         Command::Completions(args) => {
             let script = complete::script(args.shell)?;

@@ -1,4 +1,5 @@
-//! Condemns packs that are damaged or lost: P1 to P6 for packs that are chosen by what they give and not by what is needed.
+//! Condemns packs that are damaged or lost: P1 to P6 for packs that are chosen by what they give and not by what is
+//! needed.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +16,11 @@ use crate::repo::Repository;
 use crate::repo::view::Stored;
 use crate::store::{ObjectKind, ObjectName};
 
-/// Deletes packs of which all that they give lies elsewhere, and answers which of them are dead now. The others hold the only copy
-/// of something, and stay.
+/// Deletes packs of which all that they give lies elsewhere, and answers which of them are dead now. The others hold
+/// the only copy of something, and stay.
 ///
-/// `gives` says of a place whether the chunk can be had from there: for a repair, a chunk that cannot be opened counts as absent.
-/// Whatever a pack gives is taken for needed: a root that is damaged does not say what it needs.
+/// `gives` says of a place whether the chunk can be had from there: for a repair, a chunk that cannot be opened counts
+/// as absent. Whatever a pack gives is taken for needed: a root that is damaged does not say what it needs.
 ///
 /// # Errors
 /// The store fails. Nothing that is given is lost, and the packs can be condemned again.

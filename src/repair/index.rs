@@ -1,4 +1,5 @@
-//! Repair of the index: packs say themselves what they hold, so that a lost segment costs nothing but the work to read them.
+//! Repair of the index: packs say themselves what they hold, so that a lost segment costs nothing but the work to read
+//! them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -55,8 +56,8 @@ pub struct Report {
     pub segments: u64,
     /// Segments that were junk and are deleted.
     pub deleted: u64,
-    /// Segments that are of no use and stay, because not every pack could be named, or because they are whole and somebody may
-    /// understand them.
+    /// Segments that are of no use and stay, because not every pack could be named, or because they are whole and
+    /// somebody may understand them.
     pub kept: Vec<ObjectName>,
     /// Packs that do not give all that they should; those that give nothing are still not named.
     pub damaged: Vec<ObjectName>,
@@ -77,8 +78,8 @@ pub fn plan(repository: &Repository, cx: &Context<'_>) -> Result<Plan> {
     }
 }
 
-/// Lists `gc/`, then the index, then the packs. What this machine has kept of a segment that is junk by now does not count: other
-/// machines do not have it.
+/// Lists `gc/`, then the index, then the packs. What this machine has kept of a segment that is junk by now does not
+/// count: other machines do not have it.
 fn look(repository: &Repository, cx: &Context<'_>) -> Result<Plan> {
     let gc = repository.gc(cx)?.records;
     let mut plan = Plan { unnamed: Vec::new(), junk: Vec::new(), unusable: Vec::new() };
@@ -117,8 +118,8 @@ pub(super) fn packs(repository: &Repository) -> Result<BTreeMap<PackKey, u64>> {
 /// Names packs, and then deletes segments that are junk, if every pack that is there is named without them.
 ///
 /// # Errors
-/// [`Error::NotPermitted`] without the right to read and write; the store fails. What was named until then is, and the repair can
-/// be run again.
+/// [`Error::NotPermitted`] without the right to read and write; the store fails. What was named until then is, and the
+/// repair can be run again.
 pub fn repair(repository: &mut Repository, plan: Plan, cx: &Context<'_>) -> Result<Report> {
     for right in [Rights::READ, Rights::WRITE] {
         repository.require(right)?;

@@ -72,8 +72,8 @@ pub struct Report {
     pub lost_chunks: u64,
 }
 
-/// Reads all packs, or those whose ids begin with one of `wanted`, and finds out which of them are damaged or lost. Packs that no
-/// segment names are left to [`super::index`] and to prunes.
+/// Reads all packs, or those whose ids begin with one of `wanted`, and finds out which of them are damaged or lost.
+/// Packs that no segment names are left to [`super::index`] and to prunes.
 ///
 /// # Errors
 /// [`Error::NotPermitted`] without the right to read; [`Error::NoSuchPack`]; the store fails.
@@ -106,27 +106,33 @@ pub fn plan(repository: &Repository, wanted: &[String], cx: &Context<'_>) -> Res
     let candidate = |&((id, kind), bytes, _): &(PackKey, u64, bool)| Candidate { id, kind, bytes, rows: Vec::new() };
     let to_read: Vec<Candidate> = packs.iter().filter(|(.., is_there)| *is_there).map(candidate).collect();
     let read = to_read.len() as u64;
-    let missing = packs.iter().filter(|(.., is_there)| !is_there).map(|((id, kind), ..)| Damaged {
-        name: ObjectName::new(kind.object_kind(), *id),
+    let lengths: BTreeMap<ObjectName, u64> = packs.iter().map(|(key, bytes, _)| (name_of(key), *bytes)).collect();
+    let missing = packs.iter().filter(|(.., is_there)| !is_there).map(|(key, ..)| Damaged {
+        name: name_of(key),
         bytes: 0,
         what: "the index names this pack, and it is not there".to_owned(),
         is_there: false,
     });
     let mut all: Vec<Damaged> = missing.collect();
-    for finding in damaged(repository, &view, to_read, cx)? {
-        let bytes = there.iter().find(|((id, kind), _)| ObjectName::new(kind.object_kind(), *id) == finding.object);
-        let bytes = bytes.map_or(0, |(_, bytes)| *bytes);
-        all.push(Damaged { name: finding.object, bytes, what: finding.what, is_there: true });
-    }
+    all.extend(damaged(repository, &view, to_read, cx)?.into_iter().map(|finding| Damaged {
+        name: finding.object,
+        bytes: lengths.get(&finding.object).copied().unwrap_or(0),
+        what: finding.what,
+        is_there: true,
+    }));
     all.sort_by_key(|damaged| damaged.name);
     Ok(Plan { damaged: all, read })
+}
+
+fn name_of((id, kind): &PackKey) -> ObjectName {
+    ObjectName::new(kind.object_kind(), *id)
 }
 
 /// Stores again what damaged packs still give, and lets them go.
 ///
 /// # Errors
-/// [`Error::NotPermitted`] without the right to read and to prune; the store fails. Nothing is lost that was not lost before, and
-/// the repair can be run again.
+/// [`Error::NotPermitted`] without the right to read and to prune; the store fails. Nothing is lost that was not lost
+/// before, and the repair can be run again.
 pub fn repair(repository: &mut Repository, plan: Plan, cx: &Context<'_>) -> Result<Report> {
     for right in [Rights::READ, Rights::PRUNE] {
         repository.require(right)?;
@@ -181,8 +187,8 @@ impl<'a> Salvage<'a> {
     fn new(repository: &'a Repository, plan: &Plan, cx: &Context<'a>) -> Result<Self> {
         let reader = Reader::open(repository, cx)?;
         let mut view = repository.look(cx)?;
-        // Whatever the index says of another copy is believed only if that was read: so nothing is relied on but what this
-        // session stores itself.
+        // Whatever the index says of another copy is believed only if that was read: so nothing is relied on but what
+        // this session stores itself.
         let packs = reader.view();
         for pack in packs.index.packs().map_err(|source| repository.index_error(source))? {
             view.condemned.avoid([pack.map_err(|source| repository.index_error(source))?.id]);

@@ -175,6 +175,17 @@ fn all_that_is_printed_is_as_the_schema_says() {
         fs::remove_file(pack).unwrap();
     }
     schema.expect("check", &json("check").ends_with(4));
+    // What this machine keeps of trees would bring them back.
+    fs::remove_dir_all(machine.path("home/.cache")).unwrap();
+    schema.expect("repair packs", &json("repair packs").ends_with(4));
+    schema.expect("repair snapshots", &json("repair snapshots").ends_with(4));
+    for segment in machine.objects("index") {
+        fs::remove_file(&segment).unwrap();
+        fs::write(&segment, b"junk").unwrap();
+    }
+    let pack = machine.repository.join(format!("packs/00/{}", "0".repeat(64)));
+    fs::write(pack, b"junk").unwrap();
+    schema.expect("repair index", &json("repair index").ends_with(4));
 
     let defined: BTreeSet<String> = schema.schema["$defs"].as_object().unwrap().keys().cloned().collect();
     let parts = ["snapshot", "snapshot_summary", "chunk_bytes", "forget_group", "forget_reason", "forgotten_snapshot"]

@@ -26,6 +26,7 @@ mod listings;
 mod messages;
 mod overwrite;
 mod places;
+mod repair;
 mod restore_delete;
 mod restore_options;
 mod restore_select;

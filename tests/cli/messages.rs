@@ -128,6 +128,7 @@ fn what_is_named(all: &mut Transcript) {
     all.add("A folder where a file is wanted", machine.caddis("cat latest:/"));
     all.add("A filter that admits nothing", machine.caddis("restore latest target --host another"));
     all.add("An unknown snapshot to forget", machine.caddis("forget nothing"));
+    all.add("An unknown pack to repair", machine.caddis("repair packs nothing"));
     all.add("A policy that keeps nothing", machine.caddis("forget --keep-last 0 --group-by paths"));
     all.add("An unknown snapshot to bring back", machine.caddis("unforget ffffffffffff"));
     all.add("A snapshot to bring back that is there", machine.caddis("unforget").arg(machine.snapshot_ids().remove(0)));

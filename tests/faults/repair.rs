@@ -1,17 +1,23 @@
-//! Repair: nothing that serves is lost by it, whatever fails, and a later backup of the same data makes old snapshots whole.
+//! Repair: nothing that serves is lost by it, whatever fails, and a later backup of the same data makes old snapshots
+//! whole.
 
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use caddis::error::Result;
-use caddis::id::SnapshotId;
-use caddis::repair::{index, packs};
-use caddis::store::faulty::{Fault, FaultyStore, Operations};
+use caddis::error::{Error, Result};
+use caddis::format::log::{self, Gc};
+use caddis::id::{PackId, SnapshotId};
+use caddis::keys::keyring::Rights;
+use caddis::repair::{index, packs, snapshots};
+use caddis::store::faulty::{Call, Fault, FaultyStore, Operations};
 use caddis::store::memory::MemoryStore;
 use caddis::store::{ObjectKind, ObjectName, Store};
 
 use crate::compare::Tree;
-use crate::lab::{Lab, Machine, World, assert_same_tree, names, random_bytes, scratch, torn};
+use crate::lab::{Lab, Machine, World, assert_same_tree, hooked, names, random_bytes, scratch, torn};
 
 /// Each way in which an operation can end badly.
 const FAULTS: [Fault; 4] = [Fault::FailOnce, Fault::FailFrom, Fault::TearPut, Fault::LosePutAnswer];
@@ -54,6 +60,16 @@ fn repair_packs(machine: &Machine, store: &Arc<impl Store + 'static>, world: &Wo
     let mut repository = machine.open(store, world)?;
     let plan = packs::plan(&repository, &[], &world.cx())?;
     packs::repair(&mut repository, plan, &world.cx())
+}
+
+fn repair_snapshots(
+    machine: &Machine,
+    store: &Arc<impl Store + 'static>,
+    world: &World,
+) -> Result<Vec<snapshots::Repaired>> {
+    let mut repository = machine.open(store, world)?;
+    let plan = snapshots::plan(&repository, &[], &world.cx())?;
+    snapshots::repair(&mut repository, plan, &world.cx())
 }
 
 /// A snapshot in several packs, and a second one that needs no others.
@@ -199,15 +215,159 @@ fn packs_that_are_condemned_are_not_named() {
     names(&store, ObjectKind::Index).iter().for_each(|name| store.delete(name).unwrap());
     let pack = scene.packs()[0];
     let repository = machine.open(&store, &World::at(9)).unwrap();
-    let gc = caddis::format::log::Gc { condemned: vec![pack.id().into()], ..Default::default() };
-    let record = caddis::format::log::encode_gc(&gc, &repository.keyring, &repository.signatory).unwrap();
+    let gc = Gc { condemned: vec![pack.id().into()], ..Gc::default() };
+    let record = log::encode_gc(&gc, &repository.keyring, &repository.signatory).unwrap();
     repository.objects.put(ObjectKind::Gc, &record).unwrap();
     let done = repair_index(&machine, &store, &World::at(10)).unwrap();
     assert_eq!(done.packs, scene.packs().len() as u64 - 1);
 }
 
-/// Fails every operation of a repair in each way; `repair` answers whether it went through, and `prove` what must hold after it
-/// was run again.
+/// Another prune condemns the copies, as it may when it looks before they are named: then the damaged pack is the only one left
+/// that gives them.
+#[test]
+fn a_damaged_pack_whose_copies_are_condemned_meanwhile_stays() {
+    let scene = Scene::new();
+    let store = scene.copy();
+    let name = *names(&store, ObjectKind::Trees).first().unwrap();
+    // All of its blocks open.
+    assert!(store.corrupt(&name, |bytes| *bytes.last_mut().unwrap() ^= 1));
+    let folder = scratch();
+    let machine = scene.machine(folder.path());
+    let repository = machine.open(&store, &World::at(9)).unwrap();
+    let (others, before, is_done) = (Arc::clone(&store), scene.packs(), AtomicBool::new(false));
+    let pruned = hooked(&store, move |call| {
+        if matches!(call, Call::Put(name) if name.kind() == ObjectKind::Gc) && !is_done.swap(true, Ordering::SeqCst) {
+            let there = PACKS.into_iter().flat_map(|kind| names(&others, kind));
+            let new: BTreeSet<PackId> =
+                there.filter(|name| !before.contains(name)).map(|name| name.id().into()).collect();
+            assert!(!new.is_empty());
+            let gc = Gc { condemned: new.into_iter().collect(), ..Gc::default() };
+            let record = log::encode_gc(&gc, &repository.keyring, &repository.signatory).unwrap();
+            repository.objects.put(ObjectKind::Gc, &record).unwrap();
+        }
+        Ok(())
+    });
+    let done = repair_packs(&machine, &pruned, &World::at(10)).unwrap();
+    assert_eq!((done.dead, done.kept), (0, vec![name]));
+    for (id, tree) in &scene.saved {
+        assert_same_tree(tree, &machine.restored(&store, *id, &scene.lab.source));
+    }
+    assert_eq!(repair_packs(&machine, &store, &World::at(11)).unwrap().dead, 1);
+    scene.assert_whole(&machine, &store, "after the second repair");
+}
+
+/// What of a tree must come back: items that are not below what was left out.
+fn without(tree: &Tree, source: &Path, lost: &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {
+    let source = source.as_os_str().as_bytes();
+    let is_lost = |path: &Vec<u8>| {
+        let absolute = if path.is_empty() { source.to_vec() } else { [source, b"/", path].concat() };
+        lost.iter().any(|lost| absolute == *lost || absolute.starts_with(&[lost, &b"/"[..]].concat()))
+    };
+    tree.keys().filter(|path| !is_lost(path)).cloned().collect()
+}
+
+/// After it, check finds nothing, all that is left restores as it was, and the old snapshots are forgotten.
+#[test]
+fn a_repaired_snapshot_lacks_what_is_lost_and_nothing_else() {
+    let scene = Scene::new();
+    let mut repaired_some = 0;
+    for name in scene.packs() {
+        for way in [Way::Spoilt, Way::Gone] {
+            let context = format!("{name} {way:?}");
+            let folder = scratch();
+            let machine = scene.machine(folder.path());
+            let store = scene.copy();
+            way.spoil(&store, &name);
+            repair_packs(&machine, &store, &World::at(10)).unwrap();
+            let before = machine.snapshots(&store);
+            let done = repair_snapshots(&machine, &store, &World::at(20)).unwrap();
+            assert_eq!(done.len(), 2, "{context}: both need the same");
+            if done.iter().any(|one| one.new.is_none()) {
+                // The root itself is gone: nothing can be made of that, and nothing is forgotten.
+                let after: Vec<_> = machine.snapshots(&store).iter().map(|snapshot| snapshot.id).collect();
+                assert_eq!(after, before.iter().map(|snapshot| snapshot.id).collect::<Vec<_>>(), "{context}");
+                continue;
+            }
+            repaired_some += 1;
+            let found = machine.check(&store);
+            assert!(found.problems().is_empty(), "{context}: {:?}", found.problems());
+            let after = machine.snapshots(&store);
+            assert_eq!(after.len(), 2, "{context}");
+            for ((one, (old, tree)), snapshot) in done.iter().zip(&scene.saved).zip(&after) {
+                assert_eq!((one.old, one.new), (*old, Some(snapshot.id)), "{context}");
+                assert_eq!(snapshot.header.original, Some(*old), "{context}");
+                assert_eq!(snapshot.header.time, before.iter().find(|b| b.id == *old).unwrap().header.time);
+                assert!(snapshot.body.partial && snapshot.body.tags.contains(&"repaired".to_owned()), "{context}");
+                let lost: BTreeSet<Vec<u8>> = one.paths.iter().cloned().collect();
+                let restored = machine.restored(&store, snapshot.id, &scene.lab.source);
+                let left: BTreeSet<Vec<u8>> = restored.keys().cloned().collect();
+                assert_eq!(left, without(tree, &scene.lab.source, &lost), "{context}: {lost:?}");
+                assert!(left.len() > 1 && left.len() < tree.len(), "{context}");
+            }
+            assert_eq!(
+                repair_snapshots(&machine, &store, &World::at(21)).unwrap(),
+                [],
+                "{context}: nothing is left to do"
+            );
+        }
+    }
+    assert!(repaired_some > 0);
+}
+
+#[test]
+fn whole_snapshots_are_not_touched() {
+    let scene = Scene::new();
+    let store = scene.copy();
+    let folder = scratch();
+    let machine = scene.machine(folder.path());
+    let before = store.objects();
+    assert_eq!(repair_snapshots(&machine, &store, &World::at(20)).unwrap(), []);
+    assert_eq!(store.objects(), before);
+}
+
+#[test]
+fn a_repair_of_snapshots_leaves_what_only_the_index_lacks_to_a_repair_of_the_index() {
+    let scene = Scene::new();
+    let store = scene.copy();
+    names(&store, ObjectKind::Index).iter().for_each(|name| store.delete(name).unwrap());
+    let folder = scratch();
+    let machine = scene.machine(folder.path());
+    let refused = repair_snapshots(&machine, &store, &World::at(20)).unwrap_err();
+    assert!(matches!(refused, Error::Unnamed { .. }), "{refused}");
+    assert_eq!(machine.snapshots(&store).len(), 2);
+}
+
+#[test]
+fn nobody_repairs_without_the_right_to() {
+    let scene = Scene::new();
+    let store = scene.copy();
+    let world = World::at(20);
+    let pack = *names(&store, ObjectKind::Packs).first().unwrap();
+    Way::Gone.spoil(&store, &pack);
+    let with = |rights| {
+        let mut repository = scene.lab.machine.open(&store, &world).unwrap();
+        Arc::get_mut(&mut repository.keyring).unwrap().rights = rights;
+        repository
+    };
+    let refused = |result: Result<()>, missing: Rights| {
+        assert!(matches!(result, Err(Error::NotPermitted { right }) if right == missing), "{result:?}");
+    };
+    let mut reader = with(Rights::READ);
+    let plan = index::plan(&reader, &world.cx()).unwrap();
+    refused(index::repair(&mut reader, plan, &world.cx()).map(drop), Rights::WRITE);
+    let plan = packs::plan(&reader, &[], &world.cx()).unwrap();
+    refused(packs::repair(&mut reader, plan, &world.cx()).map(drop), Rights::PRUNE);
+    let mut writer = with(Rights::READ | Rights::WRITE);
+    let plan = snapshots::plan(&writer, &[], &world.cx()).unwrap();
+    refused(snapshots::repair(&mut writer, plan, &world.cx()).map(drop), Rights::FORGET);
+    let stranger = with(Rights::WRITE);
+    refused(index::plan(&stranger, &world.cx()).map(drop), Rights::READ);
+    refused(packs::plan(&stranger, &[], &world.cx()).map(drop), Rights::READ);
+    refused(snapshots::plan(&stranger, &[], &world.cx()).map(drop), Rights::READ);
+}
+
+/// Fails every operation of a repair in each way; `repair` answers whether it went through, and `prove` what must hold
+/// after it was run again.
 fn cut_everywhere(
     before: &MemoryStore,
     scene: &Scene,
@@ -263,5 +423,30 @@ fn a_repair_of_packs_that_is_cut_anywhere_loses_nothing_that_opens() {
     cut_everywhere(&store, &scene, &repair, &|machine, store, context| {
         assert!(!store.objects().contains_key(&name), "{context}");
         scene.assert_whole(machine, store, context);
+    });
+}
+
+#[test]
+fn a_repair_of_snapshots_that_is_cut_anywhere_can_be_run_again() {
+    let scene = Scene::new();
+    let store = scene.copy();
+    let folder = scratch();
+    // The pack of the large files: the rest stays.
+    let pack = *names(&store, ObjectKind::Packs).iter().max_by_key(|name| store.objects()[*name].len()).unwrap();
+    Way::Gone.spoil(&store, &pack);
+    repair_packs(&scene.machine(folder.path()), &store, &World::at(10)).unwrap();
+    let repair = |machine: &Machine, store: &Arc<FaultyStore<MemoryStore>>, world: &World| {
+        repair_snapshots(machine, store, world).map(drop)
+    };
+    cut_everywhere(&store, &scene, &repair, &|machine, store, context| {
+        let found = machine.check(store);
+        assert!(found.items().is_subset(&torn(store)), "{context}: {:?}", found.problems());
+        let left = machine.snapshots(store);
+        assert_eq!(left.len(), 2, "{context}");
+        for (snapshot, (old, tree)) in left.iter().zip(&scene.saved) {
+            assert_eq!(snapshot.header.original, Some(*old), "{context}");
+            let restored = machine.restored(store, snapshot.id, &scene.lab.source);
+            assert!(restored.len() > 1 && restored.len() < tree.len(), "{context}");
+        }
     });
 }

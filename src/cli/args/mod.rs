@@ -21,6 +21,7 @@ mod init;
 mod key;
 mod ls;
 mod prune;
+mod repair;
 mod restore;
 mod select;
 mod snapshots;
@@ -41,6 +42,7 @@ pub use init::InitArgs;
 pub use key::{AddKeyArgs, KeyCommand, NewKeyArgs};
 pub use ls::LsArgs;
 pub use prune::{PruneArgs, PruneOptions};
+pub use repair::{RepairCommand, RepairIndexArgs, RepairPacksArgs, RepairSnapshotsArgs};
 pub use restore::RestoreArgs;
 pub use select::SelectArgs;
 pub use snapshots::SnapshotsArgs;
@@ -148,6 +150,9 @@ pub enum Command {
     Unforget(UnforgetArgs),
     /// Prove that all that snapshots need is there and whole
     Check(CheckArgs),
+    /// Make a damaged repository serve again, as far as it can
+    #[command(subcommand)]
+    Repair(RepairCommand),
     /// Manage the passphrases and key files that open the repository
     #[command(subcommand)]
     Key(KeyCommand),
