@@ -366,12 +366,15 @@ fn nobody_repairs_without_the_right_to() {
     refused(snapshots::plan(&stranger, &[], &world.cx()).map(drop), Rights::READ);
 }
 
+/// Repairs what is in a store that fails, perhaps.
+type Repair<'r> = dyn Fn(&Machine, &Arc<FaultyStore<MemoryStore>>, &World) -> Result<()> + 'r;
+
 /// Fails every operation of a repair in each way; `repair` answers whether it went through, and `prove` what must hold
 /// after it was run again.
 fn cut_everywhere(
     before: &MemoryStore,
     scene: &Scene,
-    repair: &dyn Fn(&Machine, &Arc<FaultyStore<MemoryStore>>, &World) -> Result<()>,
+    repair: &Repair<'_>,
     prove: &dyn Fn(&Machine, &Arc<MemoryStore>, &str),
 ) {
     let world = World::at(30);
