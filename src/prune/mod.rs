@@ -22,8 +22,8 @@ mod segments;
 mod tally;
 
 pub(crate) use condemn::condemn;
-pub(crate) use rows::for_each_chunk;
 pub use plan::{Amount, Plan, Unused};
+pub(crate) use rows::for_each_chunk;
 
 use crate::error::Result;
 use crate::forget::UNDO_WINDOW_DAYS;

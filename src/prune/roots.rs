@@ -195,10 +195,15 @@ fn open(repository: &Repository, kind: ObjectKind, id: SnapshotId, cx: &Context<
         Ok(sealed) => Ok(Some(sealed)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error @ Error::WrongHash { .. }) => Err(error),
+        Err(error @ Error::Object { .. }) if is_newer(&error) => Err(error),
         Err(error) if is_junk(&error) => {
             report(cx, name, &error);
             Ok(None)
         }
         Err(error) => Err(error),
     }
+}
+
+fn is_newer(error: &Error) -> bool {
+    matches!(error, Error::Object { source, .. } if source.is_newer())
 }

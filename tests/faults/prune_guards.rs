@@ -255,7 +255,7 @@ fn junk_does_not_stop_a_prune() {
     let scene = forgotten_scene();
     let Scene { lab, .. } = &scene;
     let kinds = [ObjectKind::Gc, ObjectKind::Forgotten, ObjectKind::Pending, ObjectKind::Snapshots, ObjectKind::Index];
-    let junk: Vec<ObjectName> = kinds.map(|kind| put(&lab.store, kind, &random_bytes("junk", 300))).to_vec();
+    let junk: Vec<ObjectName> = kinds.map(|kind| put(&lab.store, kind, &random_bytes(kind.folder(), 300))).to_vec();
     let world = World::at(100);
     prunes(&lab.machine, &lab.store, &all_goes(), &world).unwrap();
     let reported = world.items();
