@@ -258,7 +258,10 @@ impl Prune<'_> {
         report.repacked = copied.packs.intersection(judged.step.dead()).count() as u64;
         report.stored_bytes = copied.stored_bytes;
         report.is_stopped = copied.is_stopped;
-        report.is_missing |= !judged.step.may_drop_segments() && seen.needs.unsure.is_empty();
+        if !judged.step.may_drop_segments() && seen.needs.unsure.is_empty() {
+            // What was forgotten and pruned away by somebody else since P1 lacks nothing that anybody was promised.
+            report.is_missing |= !self.are_outdated(&(&seen.listed.opened & &seen.listed.snapshots))?;
+        }
         self.finish(judged, &seen, &mut report)?;
         Ok(report)
     }
