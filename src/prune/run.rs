@@ -27,7 +27,7 @@ use crate::protocol::Record;
 use crate::protocol::pruner::{Announce, Begin, Choose, Merge, RelistPending};
 use crate::repo::Repository;
 use crate::repo::fetch::Reader;
-use crate::repo::view::{GcListed, Stored, View, is_absent};
+use crate::repo::view::{GcListed, Stored, View};
 use crate::store::{ObjectKind, ObjectName, StoreError};
 
 /// Attempts that are made when snapshots and packs vanish meanwhile, as they may while others forget and prune.
@@ -258,10 +258,6 @@ impl Prune<'_> {
         report.repacked = copied.packs.intersection(judged.step.dead()).count() as u64;
         report.stored_bytes = copied.stored_bytes;
         report.is_stopped = copied.is_stopped;
-        if !judged.step.may_drop_segments() && seen.needs.unsure.is_empty() {
-            // What was forgotten and pruned away by somebody else since P1 lacks nothing that anybody was promised.
-            report.is_missing |= !self.are_outdated(&(&seen.listed.opened & &seen.listed.snapshots))?;
-        }
         self.finish(judged, &seen, &mut report)?;
         Ok(report)
     }
@@ -367,11 +363,8 @@ impl Prune<'_> {
     /// Whether a root that could not be followed is none any more, or was only announced and lost a race.
     fn is_overtaken(&self, error: &Error) -> Result<bool> {
         match error {
-            Error::BrokenRoot { snapshot, source }
-                if is_absent(source) || matches!(**source, Error::MissingChunk { .. }) =>
-            {
-                self.are_outdated(&BTreeSet::from([*snapshot]))
-            }
+            // Of a pack that is gone meanwhile a reader says that its blocks are damaged.
+            Error::BrokenRoot { snapshot, .. } => self.are_outdated(&BTreeSet::from([*snapshot])),
             _ => Ok(false),
         }
     }
