@@ -68,12 +68,12 @@ pub(super) fn rows_of(repository: &Repository, index: &LocalIndex, id: &ShortId)
     Ok(rows.into_inner())
 }
 
+/// Rows of one witness, each with its place among all rows.
+pub(super) type Testimony<'r> = (Option<PrincipalId>, Vec<(usize, &'r Location)>);
+
 /// Rows, by whose word they are.
-pub(super) fn by_witness<'r>(
-    repository: &Repository,
-    rows: &'r [Location],
-) -> Vec<(Option<PrincipalId>, Vec<(usize, &'r Location)>)> {
-    let mut groups: Vec<(Option<PrincipalId>, Vec<(usize, &Location)>)> = Vec::new();
+pub(super) fn by_witness<'r>(repository: &Repository, rows: &'r [Location]) -> Vec<Testimony<'r>> {
+    let mut groups: Vec<Testimony<'r>> = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         let witness = witness(repository, row);
         match groups.iter_mut().find(|(of, _)| *of == witness) {

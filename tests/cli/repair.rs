@@ -84,7 +84,7 @@ fn a_repaired_snapshot_is_marked_and_the_old_one_can_be_brought_back_once_it_is_
     machine.caddis("repair packs").ends_with(4);
     let plan = machine.caddis("repair snapshots -n").ok();
     assert!(plan.text().ends_with("1 snapshot to be repaired\n"), "{}", plan.transcript());
-    assert_eq!(machine.snapshot_ids(), [old.clone()]);
+    assert_eq!(machine.snapshot_ids(), std::slice::from_ref(&old));
     let repair = machine.caddis("repair snapshots").ok();
     assert!(repair.stderr.contains(" now, without:\n"), "{}", repair.transcript());
 

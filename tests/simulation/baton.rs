@@ -35,14 +35,14 @@ impl State {
         let awake = |at: &usize| self.stopped[*at].is_some_and(|until| until <= self.turns);
         let mut choice: Vec<usize> = there.iter().copied().filter(awake).collect();
         if choice.len() > 1 && self.dice.once_in(STOPS_ONCE_IN) {
-            let sleeper = choice.remove(self.dice.below(choice.len() as u64) as usize);
+            let sleeper = choice.remove(self.dice.place(choice.len()));
             self.stopped[sleeper] = Some(self.turns + self.dice.below(STOPPED_MAX));
         }
         if choice.is_empty() {
             choice = there;
         }
         if !choice.is_empty() {
-            self.holder = choice[self.dice.below(choice.len() as u64) as usize];
+            self.holder = choice[self.dice.place(choice.len())];
         }
     }
 }

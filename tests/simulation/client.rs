@@ -19,7 +19,7 @@ use crate::pruning::{all_goes, forgets, prunes};
 const ACTIONS: u64 = 7;
 
 /// Contents that turn up again and again, with every client.
-const CONTENTS: u64 = 10;
+const CONTENTS: usize = 10;
 
 /// Files that a source has at most.
 const FILES: u64 = 5;
@@ -135,8 +135,8 @@ impl Client {
             if self.dice.once_in(4) {
                 let _ = fs::remove_file(file);
             } else {
-                let content = self.dice.below(CONTENTS);
-                let bytes = random_bytes(&format!("content {content}"), 3_000 + 9_000 * content as usize);
+                let content = self.dice.place(CONTENTS);
+                let bytes = random_bytes(&format!("content {content}"), 3_000 + 9_000 * content);
                 fs::write(file, bytes).unwrap();
             }
         }
@@ -150,7 +150,7 @@ impl Client {
         if saved.is_empty() {
             return Ok(());
         }
-        let id = saved[self.dice.below(saved.len() as u64) as usize];
+        let id = saved[self.dice.place(saved.len())];
         ledger.is_being_forgotten(id);
         match self.threads.install(|| forgets(&self.machine, turns, &[id], world)) {
             // Somebody else was faster.
@@ -170,7 +170,7 @@ impl Client {
         if saved.is_empty() {
             return Ok(());
         }
-        let id = saved[self.dice.below(saved.len() as u64) as usize];
+        let id = saved[self.dice.place(saved.len())];
         let Some((source, tree)) = ledger.promise(id) else { return Ok(()) };
         let target = scratch();
         let to = target.path().join("target");

@@ -15,6 +15,11 @@ impl Dice {
         u64::from_le_bytes(bytes) % end
     }
 
+    /// One of so many places.
+    pub(crate) fn place(&mut self, count: usize) -> usize {
+        usize::try_from(self.below(count as u64)).unwrap()
+    }
+
     /// Whether something happens that does once in `times`.
     pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0

@@ -51,7 +51,7 @@ fn play(seed: u64) {
     let store = Arc::new(MemoryStore::new());
     Machine::new(folder.path(), "maker").init(&store).unwrap();
     let mut dice = Dice::new(seed, "story");
-    let clients = 2 + dice.below(2) as usize;
+    let clients = 2 + dice.place(2);
     let baton = Arc::new(Baton::new(Dice::new(seed, "turns"), clients));
     let ledger = Ledger::new(Machine::new(folder.path(), "observer"), Arc::clone(&store));
     let clients: Vec<Client> = (0..clients)
