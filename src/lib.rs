@@ -16,9 +16,9 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, rendering, exit codes |
-//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`prune`](mod@prune) | one operation each |
+//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`] | one operation each |
+//! | [`forget`], [`unforget`], [`prune`](mod@prune), [`repair`] | one operation each |
 //! | [`protocol`] | the steps by which writers commit and pruners delete, without a store |
-//! | [`backup`], [`restore`], [`check`], [`listing`], [`archive`], [`diff`], [`stats`], [`rewrite`], [`forget`], [`unforget`], [`repair`] | one operation each |
 //! | [`tree`] | folders, contents and tables as Merkle trees: built and read |
 //! | [`retention`] | which snapshots a policy keeps, and why |
 //! | [`select`](mod@select) | which items of a source are taken, and by which rule one is left out |

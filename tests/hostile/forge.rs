@@ -158,7 +158,12 @@ pub(crate) fn within_a_gibibyte(caddis: Caddis) -> Caddis {
 
 /// Somebody to whom the owner gives these rights and no others, and whose key was stolen.
 pub(crate) fn member(repository: &Repository, rights: Rights) -> Signatory {
-    let stolen = Signatory::from_seed(&[77; 32]);
+    member_with(repository, [77; 32], rights)
+}
+
+/// The same, of several.
+pub(crate) fn member_with(repository: &Repository, seed: [u8; 32], rights: Rights) -> Signatory {
+    let stolen = Signatory::from_seed(&seed);
     let (host, user) = ("stolen".to_owned(), "cron".to_owned());
     let principal = Principal { key: stolen.public(), rights, host, user };
     let statement = PrincipalStatement { principal, time: Timestamp::default(), extras: Extras::default() };

@@ -98,10 +98,10 @@ fn files_that_no_disk_can_hold_are_named() {
     assert_eq!(names_in(&target), ["good".to_owned()].into());
 }
 
-type Lie = fn(&mut Segment);
+pub(crate) type Lie = fn(&mut Segment);
 
 /// Ways to describe packs wrongly that fit together in themselves.
-const LIES: [(&str, Lie); 10] = [
+pub(crate) const LIES: [(&str, Lie); 10] = [
     ("packs that are not there", |segment| segment.packs.iter_mut().for_each(|pack| pack.id = PackId([1; 32]))),
     ("blocks far outside", |segment| {
         segment.packs.iter_mut().for_each(|pack| pack.bytes = u64::MAX);
@@ -124,7 +124,7 @@ const LIES: [(&str, Lie); 10] = [
     ("keys of no generation", |segment| segment.packs.iter_mut().for_each(|pack| pack.generation = 77)),
 ];
 
-fn put_segment(repository: &Repository, segment: &Segment, maker: &Signatory) {
+pub(crate) fn put_segment(repository: &Repository, segment: &Segment, maker: &Signatory) {
     let bytes = log::encode_segment(segment, &repository.keyring, maker).unwrap();
     repository.objects.put(ObjectKind::Index, &bytes).unwrap();
 }

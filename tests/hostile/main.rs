@@ -23,6 +23,7 @@ mod forge;
 mod later;
 mod lies;
 mod names;
+mod prunes;
 mod records;
 mod shapes;
 mod symlinks;
