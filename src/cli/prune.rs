@@ -165,16 +165,16 @@ pub(super) fn later(report: &Report) -> String {
     let plan = &report.plan;
     let undo = report.undo_until.map(|(first, last)| {
         let size = size(plan.undo_bytes);
-        format!("{size} more from {} to {}, or now with `--undo-window 0`", moment(first), moment(last))
+        format!("{size} more from {} to {}, or now with `caddis prune --undo-window 0`", moment(first), moment(last))
     });
-    let young = report
-        .young_until
-        .map(|until| format!("{} more until {}, or now with `--min-age 0`", size(plan.young.bytes), moment(until)));
+    let young = report.young_until.map(|until| {
+        format!("{} more until {}, or now with `caddis prune --min-age 0`", size(plan.young.bytes), moment(until))
+    });
     match (undo, young) {
         (Some(undo), Some(young)) => format!("{undo}; {young}"),
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) if plan.unused_bytes > 0 => {
-            format!("nothing later, or {} now with `--max-unused 0`", size(plan.unused_bytes))
+            format!("nothing later, or {} now with `caddis prune --max-unused 0`", size(plan.unused_bytes))
         }
         (None, None) => "nothing is left that nobody needs".to_owned(),
     }
