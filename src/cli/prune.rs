@@ -93,7 +93,9 @@ fn drop_pending(repository: &mut Repository, wanted: &[String], cx: &Context<'_>
         let found: Vec<SnapshotId> = droppable.iter().copied().filter(fits).collect();
         match found[..] {
             [id] => Ok(id),
-            [] => Err(Error::NoSuchSnapshot { wanted: wanted.clone() }),
+            [] => Err(Error::Usage(format!(
+                "no snapshot `{wanted}` is announced and not committed: a prune names those that are in its way"
+            ))),
             _ => Err(Error::AmbiguousSnapshot { wanted: wanted.clone(), found }),
         }
     };

@@ -128,6 +128,7 @@ fn what_is_named(all: &mut Transcript) {
     all.add("A folder where a file is wanted", machine.caddis("cat latest:/"));
     all.add("A filter that admits nothing", machine.caddis("restore latest target --host another"));
     all.add("An unknown snapshot to forget", machine.caddis("forget nothing"));
+    all.add("An unknown announcement to drop", machine.caddis("prune --drop-pending ffffffffffff"));
     all.add("An unknown pack to repair", machine.caddis("repair packs nothing"));
     all.add("A policy that keeps nothing", machine.caddis("forget --keep-last 0 --group-by paths"));
     all.add("An unknown snapshot to bring back", machine.caddis("unforget ffffffffffff"));
@@ -176,6 +177,8 @@ fn words(all: &mut Transcript) {
     all.add("Snapshots to list among the forgotten", machine.caddis("snapshots --forgotten latest"));
     all.add("Nothing to forget by", machine.caddis("forget"));
     all.add("Snapshots to forget and a policy", machine.caddis("forget latest --keep-last 1"));
+    all.add("No limit of what may stay", machine.caddis("prune --max-unused much"));
+    all.add("No duration", machine.caddis("prune --min-age 7"));
     all.add("A count that is none", machine.caddis("forget --keep-daily some"));
     all.add("A duration that is none", machine.caddis("forget --keep-within week"));
     all.add("Groups that are none", machine.caddis("forget --keep-last 1 --group-by label"));
