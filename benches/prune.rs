@@ -157,7 +157,7 @@ fn make(folder: &Path, chunks: u64) -> Result<()> {
     let repository = &repository;
     let mut session = Session::start(repository, repository.look(&cx)?, Compression::default(), &cx)?;
     // What is not shared is three fifths, so that a half can come free.
-    let own = (chunks * 3 / 5 / SNAPSHOTS / FILES_PER_FOLDER).max(1);
+    let own = (chunks * 3 / 5).div_ceil(SNAPSHOTS * FILES_PER_FOLDER);
     let shared = (chunks / FILES_PER_FOLDER).saturating_sub(own * SNAPSHOTS);
     let mut sink = Sink { session: &mut session, cx: &cx };
     let mut next = 0;

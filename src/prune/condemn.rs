@@ -38,7 +38,7 @@ pub(crate) fn condemn(
     let step = step.snapshots_listed(roots::ids(repository, ObjectKind::Snapshots)?);
     let step = step.voids_listed(&roots::forgetting(repository, &pending, cx)?.voids);
     let (gc, index) = repository.look_at_all(cx)?;
-    let announce = step.index_listed(gc.records, indexed(repository, &index)?).chosen(condemned.clone(), false);
+    let announce = step.index_listed(gc.records, repository.packs_named(&index)?).chosen(condemned.clone(), false);
     let Some(record) = announce.record() else { return Ok(BTreeSet::new()) };
     let own = put_record(repository, record, cx)?; // P2
     let (step, index) = judge(repository, announce.announced(own), &condemned, gives, cx)?; // P3
@@ -74,7 +74,7 @@ fn judge(
     let mut step = step.voids_listed(&roots::forgetting(repository, &pending, cx)?.voids);
     loop {
         let (gc, index) = repository.look_at_all(cx)?;
-        let relist = step.index_listed(gc.records, indexed(repository, &index)?);
+        let relist = step.index_listed(gc.records, repository.packs_named(&index)?);
         let mut judge: Judge<Stored> = relist.packs_listed(roots::packs(repository)?.keys().copied().collect());
         for_each_chunk(repository, &index, cx, &mut |id, rows| {
             // A copy elsewhere counts by the word of somebody who could check it.
@@ -91,9 +91,4 @@ fn judge(
             None => return Ok((judge.judged(), index)),
         }
     }
-}
-
-fn indexed(repository: &Repository, index: &LocalIndex) -> Result<BTreeSet<PackId>> {
-    let broken = |source| repository.index_error(source);
-    index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
 }

@@ -21,7 +21,6 @@ use crate::format::log;
 use crate::format::record::Extras;
 use crate::format::snapshot::SNAPSHOT_BYTES_MAX;
 use crate::id::{ObjectId, PackId, SegmentId, SnapshotId};
-use crate::index::LocalIndex;
 use crate::progress::Context;
 use crate::protocol::Record;
 use crate::protocol::pruner::{Announce, Begin, Choose, Merge, RelistPending};
@@ -138,7 +137,7 @@ impl Prune<'_> {
         loop {
             let (gc, index) = repository.look_at_all(cx)?;
             let view = Arc::new(View { condemned: gc.clone().before_index(), index });
-            let indexed = self.indexed(&view.index)?;
+            let indexed = self.repository.packs_named(&view.index)?;
             let there = self.there(&listed.packs, &indexed, &live)?;
             let reader = Reader::of_view(repository, Arc::clone(&view), cx)?;
             let mut needs = Needs::new(repository, &view.index);
@@ -221,11 +220,6 @@ impl Prune<'_> {
             .collect()
     }
 
-    fn indexed(&self, index: &LocalIndex) -> Result<BTreeSet<PackId>> {
-        let broken = |source| self.repository.index_error(source);
-        index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
-    }
-
     /// Every pack that is there: those that were listed, unless there is a doubt. One that the index names and the listing lacks
     /// was put since, or is lost; and one that an announced snapshot needs may be gone by now.
     fn there(&self, listed: &Packs, indexed: &BTreeSet<PackId>, roots: &[Root]) -> Result<BTreeSet<PackId>> {
@@ -302,7 +296,7 @@ impl Prune<'_> {
 
     fn without_announcement(&self, announce: Announce<Stored>, seen: &Seen<'_>) -> Result<Judged> {
         let step = announce.nothing_announced();
-        let names_dead = self.indexed(&seen.view.index)?.iter().any(|pack| step.drops(pack));
+        let names_dead = self.repository.packs_named(&seen.view.index)?.iter().any(|pack| step.drops(pack));
         Ok(Judged { step, segments: seen.view.index.segments(), names_dead, condemned: 0 })
     }
 
@@ -334,7 +328,7 @@ impl Prune<'_> {
         loop {
             let (gc, index) = repository.look_at_all(cx)?;
             let view = Arc::new(View { condemned: gc.clone().before_index(), index });
-            let indexed = self.indexed(&view.index)?;
+            let indexed = self.repository.packs_named(&view.index)?;
             let relist = step.index_listed(gc.records, indexed.clone());
             let packs: BTreeSet<PackId> = roots::packs(repository)?.keys().copied().collect();
             let mut judge = relist.packs_listed(packs.clone());

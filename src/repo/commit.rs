@@ -2,8 +2,6 @@
 //!
 //! W1 is [`Repository::look`], W2 is what a [`super::session::Session`] does.
 
-use std::collections::BTreeSet;
-
 use super::Repository;
 use super::rollback::Withheld;
 use super::session::Relied;
@@ -110,11 +108,7 @@ impl Repository {
             Looked::Changed(reload) => reload,
         };
         let view = self.look(cx)?;
-        let mut indexed = BTreeSet::new();
-        for pack in view.index.packs().map_err(|source| self.index_error(source))? {
-            indexed.insert(pack.map_err(|source| self.index_error(source))?.id);
-        }
-        Ok(reload.reloaded(&view.condemned, indexed))
+        Ok(reload.reloaded(&view.condemned, self.packs_named(&view.index)?))
     }
 
     /// W6: whether somebody declared the snapshot void. What was condemned by then does not matter: it was announced before.

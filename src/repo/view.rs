@@ -142,6 +142,12 @@ impl Repository {
         Ok(listed)
     }
 
+    /// Every pack that an index names.
+    pub fn packs_named(&self, index: &LocalIndex) -> Result<BTreeSet<PackId>> {
+        let broken = |source| self.index_error(source);
+        index.packs().map_err(broken)?.map(|pack| Ok(pack.map_err(broken)?.id)).collect()
+    }
+
     /// Every pack that is there now, of both kinds.
     ///
     /// The index is believed about what a pack holds, not about whether it is there: a writer that relied on a pack that a
